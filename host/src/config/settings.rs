@@ -1,0 +1,445 @@
+//! The settings file as types. `events:` is the document's section, key for key; the rest is ours.
+//!
+//! Everything has its default here, so that an empty file is a valid one. Sections of backends stay raw
+//! ([`serde_json::Value`]): each backend's own file knows its settings.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+use crate::names::{BackendName, PluginName, RouteName};
+
+/// The whole settings file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// What is published, and where to; the inter-stage document's section. Absent means disabled.
+    pub events: Option<Events>,
+    /// The host itself: listeners, data, workers. Changes here need a restart.
+    pub host: Host,
+    /// Where plugins are found, and what they may do unless a step says otherwise.
+    pub plugins: Plugins,
+    /// Rules: inline. Without any, every event goes to the configured backends.
+    pub routes: Vec<Route>,
+}
+
+/// `events:` of the inter-stage document.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Events {
+    /// Publish at all. While false, events are accepted and dropped with a counted reason.
+    pub enabled: bool,
+    /// The type of the one backend; its settings stand in the section of that name.
+    pub backend: Option<String>,
+    /// Several backends at once, instead of `backend`.
+    pub backends: Vec<BackendEntry>,
+    /// Which of the document's event types are published; others always are.
+    pub publish_events: PublishEvents,
+    /// Redis Streams; checked by the backend.
+    pub redis_streams: Option<serde_json::Value>,
+    /// Apache Kafka; checked by the backend.
+    pub kafka: Option<serde_json::Value>,
+    /// NATS and `JetStream`; checked by the backend.
+    pub nats: Option<serde_json::Value>,
+    /// `RabbitMQ`; checked by the backend.
+    pub rabbitmq: Option<serde_json::Value>,
+    /// Webhooks; checked by the backend.
+    pub webhook: Option<serde_json::Value>,
+    /// The embedded stream; checked by the backend.
+    pub local: Option<serde_json::Value>,
+    /// Standard output; checked by the backend.
+    pub stdout: Option<serde_json::Value>,
+    /// What is measured and logged.
+    pub monitoring: Monitoring,
+    /// Dead letters.
+    pub dlq: DeadLetterQueue,
+}
+
+/// One of `events.backends`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BackendEntry {
+    /// What routes call it in `deliver`; its type where absent.
+    #[serde(default)]
+    pub name: Option<BackendName>,
+    /// Its type: `redis_streams`, `webhook`, `local`, `stdout`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Its settings, as in the section of its type.
+    #[serde(default)]
+    pub config: serde_json::Value,
+}
+
+/// `events.publish_events`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PublishEvents {
+    /// `com.storytelling.nlp.document.processed`
+    pub document_processed: bool,
+    /// `com.storytelling.nlp.document.failed`
+    pub document_failed: bool,
+    /// `com.storytelling.nlp.batch.started`
+    pub batch_started: bool,
+    /// `com.storytelling.nlp.batch.completed`
+    pub batch_completed: bool,
+}
+
+impl Default for PublishEvents {
+    fn default() -> Self {
+        Self { document_processed: true, document_failed: true, batch_started: true, batch_completed: true }
+    }
+}
+
+impl PublishEvents {
+    /// Whether events of that type are published.
+    pub fn allows(&self, kind: &str) -> bool {
+        match kind {
+            "com.storytelling.nlp.document.processed" => self.document_processed,
+            "com.storytelling.nlp.document.failed" => self.document_failed,
+            "com.storytelling.nlp.batch.started" => self.batch_started,
+            "com.storytelling.nlp.batch.completed" => self.batch_completed,
+            _ => true,
+        }
+    }
+}
+
+/// `events.monitoring`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Monitoring {
+    /// Measure the time from acceptance to confirmation.
+    pub track_publish_latency: bool,
+    /// Write one log record per published event: id, type, document id, backend, latency; never its data.
+    pub log_events: bool,
+    /// The least level that is logged.
+    pub log_level: LogLevel,
+}
+
+impl Default for Monitoring {
+    fn default() -> Self {
+        Self { track_publish_latency: true, log_events: true, log_level: LogLevel::Info }
+    }
+}
+
+/// A log level, in capitals as the document writes it or small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    #[serde(alias = "trace")]
+    Trace,
+    #[serde(alias = "debug")]
+    Debug,
+    #[serde(alias = "info")]
+    Info,
+    #[serde(alias = "WARNING", alias = "warn", alias = "warning")]
+    Warn,
+    #[serde(alias = "error")]
+    Error,
+}
+
+/// `events.dlq`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterQueue {
+    /// Keep what cannot be delivered or processed. While false such events are dropped and counted.
+    pub enabled: bool,
+    /// Tries after the first, before an event becomes a dead letter.
+    pub max_retries: u32,
+}
+
+impl Default for DeadLetterQueue {
+    fn default() -> Self {
+        Self { enabled: true, max_retries: 3 }
+    }
+}
+
+/// `host:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Host {
+    /// Where `POST /events` listens.
+    pub listen: SocketAddr,
+    /// The directory of the journal, dead letters and local streams; one host locks it for itself.
+    pub data: PathBuf,
+    /// Worker threads that run plugins; one per core where absent.
+    pub workers: Option<usize>,
+    /// How long a shutdown may take to deliver what is in flight; the rest stays in the journal.
+    pub drain_timeout: Span,
+    /// The HTTP ingress.
+    pub http: Http,
+    /// The admin listener.
+    pub admin: Admin,
+    /// The journal.
+    pub journal: Journal,
+    /// How lanes batch and retry.
+    pub delivery: Delivery,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data: "data".into(),
+            workers: None,
+            drain_timeout: Span::millis(30_000),
+            http: Http::default(),
+            admin: Admin::default(),
+            journal: Journal::default(),
+            delivery: Delivery::default(),
+        }
+    }
+}
+
+/// `host.http`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// `Authorization: Bearer …` tokens that may send. Without tokens and keys anybody who reaches the port may.
+    pub bearer_tokens: Vec<String>,
+    /// `X-API-Key: …` keys that may send.
+    pub api_keys: Vec<String>,
+    /// TLS; plain HTTP where absent.
+    pub tls: Option<Tls>,
+    /// The largest request body.
+    pub max_body: Size,
+    /// The most events in one batch.
+    pub max_batch: usize,
+    /// Requests being read or waiting for the journal at once; more get 503 with `Retry-After`.
+    pub max_requests: usize,
+    /// Open connections; more wait to be accepted.
+    pub max_connections: usize,
+    /// The longest a client may take to send its headers, and again its body.
+    pub read_timeout: Span,
+    /// Origins that the webhook handshake (`OPTIONS`) grants; `*` grants all.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            bearer_tokens: Vec::new(),
+            api_keys: Vec::new(),
+            tls: None,
+            max_body: Size::mib(8),
+            max_batch: 10_000,
+            max_requests: 4_096,
+            max_connections: 16_384,
+            read_timeout: Span::millis(10_000),
+            allowed_origins: vec!["*".into()],
+        }
+    }
+}
+
+/// `host.http.tls`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM file of the certificate chain.
+    pub certificate: PathBuf,
+    /// PEM file of the private key.
+    pub key: PathBuf,
+    /// PEM file of authorities; where given, clients must present a certificate signed by one of them.
+    #[serde(default)]
+    pub client_authorities: Option<PathBuf>,
+}
+
+/// `host.admin`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// Where health, metrics and the admin API listen; loopback only.
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+/// `host.journal`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Journal {
+    /// When an append counts as durable.
+    pub fsync: Fsync,
+    /// With `fsync: interval`, how often.
+    pub fsync_interval: Span,
+    /// The size at which a segment file is closed and the next begun.
+    pub segment: Size,
+    /// The most bytes that may wait unsettled; beyond, senders get 503 with `Retry-After`.
+    pub max_unsettled: Size,
+    /// How long settled events are kept.
+    pub retention: Retention,
+}
+
+impl Default for Journal {
+    fn default() -> Self {
+        Self {
+            fsync: Fsync::Always,
+            fsync_interval: Span::millis(100),
+            segment: Size::mib(64),
+            max_unsettled: Size::mib(4096),
+            retention: Retention::default(),
+        }
+    }
+}
+
+/// `host.journal.retention`: whichever is reached first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// The age at which a settled segment is removed.
+    pub age: Span,
+    /// The size of all settled segments beyond which the oldest is removed.
+    pub size: Size,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { age: Span::millis(24 * 3_600_000), size: Size::mib(1024) }
+    }
+}
+
+/// When an append counts as durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fsync {
+    /// Each group of appends is on the disk before it is acknowledged.
+    Always,
+    /// The disk is told at an interval: a power cut may lose that much, a crash of the host nothing.
+    Interval,
+    /// The operating system decides.
+    Never,
+}
+
+/// `host.delivery`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Delivery {
+    /// The most events in one publish.
+    pub batch: usize,
+    /// How long a batch waits to fill once it has its first event.
+    pub linger: Span,
+    /// The most events a lane keeps in memory; beyond, they go to its overflow on disk.
+    pub queue: usize,
+    /// The first pause before a retry; it doubles each time, with full jitter.
+    pub retry_base: Span,
+    /// The longest pause before a retry.
+    pub retry_max: Span,
+}
+
+impl Default for Delivery {
+    fn default() -> Self {
+        Self {
+            batch: 512,
+            linger: Span::millis(0),
+            queue: 16_384,
+            retry_base: Span::millis(100),
+            retry_max: Span::millis(30_000),
+        }
+    }
+}
+
+/// `plugins:`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// Where `*.wasm` files are; a plugin is named by its file.
+    pub directory: PathBuf,
+    /// Limits of steps that name none.
+    pub limits: Limits,
+    /// Where compiled code is kept; `plugin-cache` under `host.data` where absent.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self { directory: "plugins".into(), limits: Limits::default(), cache: None }
+    }
+}
+
+/// `limits:` of a step, or of all of them. What is absent on a step is taken from `plugins.limits`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// The longest one call may take (50ms).
+    pub time: Option<Span>,
+    /// The most memory one instance may have (32MiB).
+    pub memory: Option<Size>,
+    /// The most bytes that one call may hand out (8MiB).
+    pub output: Option<Size>,
+    /// The most events that one call may hand out (1000).
+    pub events: Option<usize>,
+}
+
+/// One of `routes`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// Unique among the routes.
+    pub name: RouteName,
+    /// Which events; all conditions must hold. Without any, every event.
+    #[serde(rename = "match", default)]
+    pub matches: Vec<Match>,
+    /// Plugins, in order.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Names of backends.
+    pub deliver: Vec<BackendName>,
+}
+
+/// A condition: the dialects of CloudEvents Subscriptions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Match {
+    /// Each attribute has exactly this value.
+    Exact(BTreeMap<String, String>),
+    /// Each attribute begins with this.
+    Prefix(BTreeMap<String, String>),
+    /// Each attribute ends with this.
+    Suffix(BTreeMap<String, String>),
+    /// All of these hold.
+    All(Vec<Match>),
+    /// At least one of these holds.
+    Any(Vec<Match>),
+    /// This does not hold.
+    Not(Box<Match>),
+}
+
+/// One of a route's `steps`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The plugin: a file in `plugins.directory`, without `.wasm`.
+    pub plugin: PluginName,
+    /// What the plugin's `configure` gets, as JSON.
+    #[serde(default)]
+    pub settings: serde_json::Map<String, serde_json::Value>,
+    /// What happens to an event that the plugin fails on.
+    #[serde(default)]
+    pub on_error: OnError,
+    /// Limits of this step.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// What happens to an event that a plugin fails on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnError {
+    /// It becomes a dead letter with the plugin's reason.
+    #[default]
+    DeadLetter,
+    /// It is dropped and counted.
+    Drop,
+    /// It goes on as it was before the step.
+    Pass,
+    /// It is tried again with pauses, up to `events.dlq.max_retries` times; then it becomes a dead letter.
+    Retry,
+}

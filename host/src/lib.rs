@@ -1,0 +1,27 @@
+//! Stagewire: an event router for CloudEvents with typed, hot-swapped WebAssembly filters and transforms.
+//!
+//! One event goes one way, and each room knows only the next:
+//!
+//! ```text
+//! ingress ──▶ journal ──▶ router ──▶ steps (plugins) ──▶ lanes ──▶ backends
+//! ```
+//!
+//! [`pipeline`] is that way on one screen; [`host`] starts, swaps and stops it.
+
+pub mod admin;
+pub mod backends;
+pub mod cli;
+pub mod config;
+pub mod delivery;
+pub mod event;
+pub mod host;
+pub mod ingress;
+pub mod journal;
+pub mod names;
+pub mod pipeline;
+pub mod plugins;
+pub mod protocol;
+pub mod router;
+pub mod telemetry;
+
+pub use event::Event;

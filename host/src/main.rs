@@ -1,0 +1,3 @@
+//! The `stagewire` command.
+
+fn main() {}

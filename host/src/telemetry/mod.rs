@@ -1,0 +1,5 @@
+//! What the host says of itself: metrics and logs. Names are declared here and nowhere else.
+
+pub mod metrics;
+
+pub use metrics::{LaneMetrics, Metrics, StepMetrics};
