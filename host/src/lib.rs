@@ -11,7 +11,9 @@
 pub mod backends;
 pub mod config;
 pub mod event;
+pub mod ingress;
 pub mod journal;
+pub mod protocol;
 pub mod names;
 pub mod router;
 pub mod telemetry;
