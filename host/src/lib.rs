@@ -10,6 +10,7 @@
 
 pub mod backends;
 pub mod config;
+pub mod delivery;
 pub mod event;
 pub mod ingress;
 pub mod journal;

@@ -3,9 +3,23 @@
 //! A backend connects, publishes a batch, closes. It never retries, sleeps, logs policy or counts:
 //! [`crate::delivery`] alone decides, steered by the [`Failure`]s that a backend reports.
 
+#[cfg(feature = "local")]
+pub mod local;
+#[cfg(feature = "redis_streams")]
+pub mod redis_streams;
+#[cfg(feature = "stdout")]
+pub mod stdout;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(feature = "webhook")]
+pub mod webhook;
+
+use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 
 use crate::Event;
 use crate::names::BackendName;
@@ -25,6 +39,9 @@ pub enum Failure {
     /// This event can never be delivered here: a dead letter at once.
     #[error("{0}")]
     Reject(String),
+    /// Not tried, because an earlier event of its key failed in the same batch. Does not count as a try.
+    #[error("an earlier event of its key failed")]
+    Held,
 }
 
 /// Where a confirmed event now is, in the broker's own words (stream id, partition and offset, status).
@@ -45,7 +62,7 @@ pub struct Item {
 
 /// A connection to one place that events go to. One lane owns it and calls it from one task.
 #[async_trait]
-pub trait Backend: Send {
+pub trait Backend: Send + Sync {
     /// Connects, and checks what can be checked (topic, credentials). Called before the first publish and after
     /// each [`Failure::Reconnect`].
     ///
@@ -85,4 +102,58 @@ pub struct Pause {
     pub base: Duration,
     /// Whether it doubles each time.
     pub exponential: bool,
+}
+
+/// A kind of backend: what its settings are and how they are opened.
+pub struct Kind {
+    /// The word after `type:` and the section of `events:`.
+    pub name: &'static str,
+    /// The JSON Schema of its settings.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Checks the settings and makes targets of them. Connects to nothing.
+    pub open: fn(BackendName, &serde_json::Value, &Path) -> Result<Vec<Target>, String>,
+}
+
+/// Settings that can be opened.
+trait Settings: DeserializeOwned + JsonSchema {
+    /// Checks what types cannot, and makes targets. `data` is the host's data directory.
+    fn open(self, name: BackendName, data: &Path) -> Result<Vec<Target>, String>;
+}
+
+impl Kind {
+    const fn of<S: Settings>(name: &'static str) -> Self {
+        Self { name, schema: SchemaGenerator::subschema_for::<S>, open: open::<S> }
+    }
+}
+
+fn open<S: Settings>(name: BackendName, settings: &serde_json::Value, data: &Path) -> Result<Vec<Target>, String> {
+    // A section that is left out is one of defaults.
+    let settings = if settings.is_null() { &serde_json::Value::Object(serde_json::Map::new()) } else { settings };
+    S::deserialize(settings).map_err(|error| error.to_string())?.open(name, data)
+}
+
+/// Every kind of this build.
+pub const KINDS: &[Kind] = &[
+    #[cfg(feature = "redis_streams")]
+    Kind::of::<redis_streams::RedisStreams>("redis_streams"),
+    #[cfg(feature = "webhook")]
+    Kind::of::<webhook::Webhook>("webhook"),
+    #[cfg(feature = "local")]
+    Kind::of::<local::Local>("local"),
+    #[cfg(feature = "stdout")]
+    Kind::of::<stdout::Stdout>("stdout"),
+];
+
+/// The kind of that name.
+pub fn find(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name)
+}
+
+/// An address as it may be shown: without user and password.
+fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path = path.split('?').next().unwrap_or_default();
+    format!("{scheme}://{host}{path}")
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::backends::{self, Target};
 use crate::config::{self, BackendSpec, Settings};
-use crate::delivery::{Lane, Policy};
+use crate::delivery::{Lane, Overflow, Policy};
 use crate::journal::DeadLetters;
 use crate::names::BackendName;
 use crate::telemetry::Metrics;
@@ -36,7 +36,7 @@ pub struct Plan {
 
 enum Change {
     Keep,
-    Connect(Vec<Target>),
+    Connect(Vec<(Target, Option<Overflow>)>),
 }
 
 impl Lanes {
@@ -57,7 +57,7 @@ impl Lanes {
                 plan.backends.push((spec, Change::Keep));
                 continue;
             }
-            match open(&spec, &self.data) {
+            match self.open(&spec) {
                 Ok(targets) => plan.backends.push((spec, Change::Connect(targets))),
                 Err(problem) => problems.push(problem),
             }
@@ -75,7 +75,7 @@ impl Lanes {
                 Change::Keep => lanes.iter().for_each(|lane| lane.set_policy(plan.policy.clone())),
                 Change::Connect(targets) => {
                     let fresh: Vec<_> =
-                        targets.into_iter().map(|target| self.connect(target, &plan.policy, &mut lanes)).collect();
+                        targets.into_iter().filter_map(|target| self.connect(target, &plan.policy, &mut lanes)).collect();
                     superfluous.append(&mut lanes);
                     lanes = fresh;
                 }
@@ -86,16 +86,31 @@ impl Lanes {
         superfluous
     }
 
+    /// Makes targets, and opens the overflow of those that have no lane yet.
+    fn open(&self, spec: &BackendSpec) -> Result<Vec<(Target, Option<Overflow>)>, String> {
+        let known = |name: &BackendName| self.all().any(|lane| lane.name() == name);
+        let with_overflow = |target: Target| {
+            let overflow = (!known(&target.name)).then(|| self.overflow(&target.name)).transpose()?;
+            Ok((target, overflow))
+        };
+        open(spec, &self.data)?.into_iter().map(with_overflow).collect()
+    }
+
+    fn overflow(&self, lane: &BackendName) -> Result<Overflow, String> {
+        let dir = self.data.join("overflow").join(lane.as_str());
+        Overflow::open(dir).map_err(|error| format!("backend {lane}: overflow: {error}"))
+    }
+
     /// Hands the target to the lane of its name, or starts one.
-    fn connect(&self, target: Target, policy: &Policy, before: &mut Vec<Lane>) -> Lane {
+    fn connect(&self, (target, overflow): (Target, Option<Overflow>), policy: &Policy, before: &mut Vec<Lane>) -> Option<Lane> {
         if let Some(index) = before.iter().position(|lane| *lane.name() == target.name) {
             let lane = before.swap_remove(index);
             lane.retarget(target, policy.clone());
-            return lane;
+            return Some(lane);
         }
-        let overflow = self.data.join("overflow").join(target.name.as_str());
         let metrics = self.metrics.lane(&target.name);
-        Lane::start(target, policy.clone(), self.dead_letters.clone(), overflow, metrics, &self.runtime)
+        let letters = self.dead_letters.clone();
+        Some(Lane::start(target, policy.clone(), letters, overflow?, metrics, &self.runtime))
     }
 
     /// The lanes of a backend.

@@ -232,6 +232,23 @@ impl SegmentLog {
         self.segments.iter().zip(ends).map(|(segment, end)| (segment.base, end, segment.bytes)).take_while(move |(_, end, _)| *end <= offset)
     }
 
+    /// Removes the oldest segments until the log is at most so large; the one that is written stays.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn shrink_to(&mut self, bytes: u64) -> io::Result<()> {
+        let mut superfluous = self.bytes().saturating_sub(bytes);
+        let mut end = self.first_offset();
+        for (_, segment_end, size) in self.closed_before(u64::MAX) {
+            if superfluous == 0 {
+                break;
+            }
+            superfluous = superfluous.saturating_sub(size);
+            end = segment_end;
+        }
+        self.trim_before(end)
+    }
+
     /// Removes the segments that lie wholly before `offset`. The caller has made durable that nobody needs them.
     ///
     /// # Errors

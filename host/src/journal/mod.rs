@@ -4,6 +4,7 @@
 //! each event with an [`Owed`] token; the cursor passes what is settled, and what lies behind it is removed by
 //! retention. After a crash everything from the cursor on is handed out again.
 
+mod backlog;
 mod dead_letters;
 mod feeder;
 mod keeper;
@@ -28,6 +29,7 @@ use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
+pub use backlog::Backlog;
 pub use dead_letters::{DeadLetter, DeadLetters, Place};
 pub use ledger::Owed;
 pub use log::{LogError, LogOptions, SegmentLog};
