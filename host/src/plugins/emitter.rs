@@ -12,10 +12,12 @@ use crate::event::{self, DataKind, Event, Invalid};
 
 /// The type behind `emitting.draft`; its handle counts the drafts and events of an instance, so that one of an
 /// earlier call is noticed.
-pub(crate) struct Draft(());
+#[allow(unreachable_pub)] // The generated bindings re-export it.
+pub struct Draft(());
 
 /// The type behind `emitting.emitter`; there is one in a call.
-pub(crate) struct Emitter(());
+#[allow(unreachable_pub)] // The generated bindings re-export it.
+pub struct Emitter(());
 
 impl Emitter {
     pub(super) fn handle() -> Resource<Self> {

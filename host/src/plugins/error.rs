@@ -52,13 +52,17 @@ impl PluginError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No WebAssembly at all.
-    #[error("the file is not WebAssembly; a plugin is a .wasm component or a core module that carries its WIT world")]
+    #[error(
+        "the file is not WebAssembly; a plugin is a .wasm component or a core module that carries its WIT world"
+    )]
     NotWasm,
     /// WebAssembly that cannot be read to its end.
     #[error("the file is damaged or cut short: {0}")]
     Damaged(String),
     /// A core module that cannot be made a component.
-    #[error("the module cannot be made a component: {0}; build it with the plugin SDK for wasm32-unknown-unknown")]
+    #[error(
+        "the module cannot be made a component: {0}; build it with the plugin SDK for wasm32-unknown-unknown"
+    )]
     Module(String),
     /// Another world.
     #[error(

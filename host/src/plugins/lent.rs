@@ -8,7 +8,8 @@ use crate::event::{self, DataKind, OwnedValue};
 
 /// The type behind `event.event`. There is never more than one in a store: the event of the call, which lies in the
 /// store's data, so that lending it adds nothing to a table.
-pub(crate) struct Lent(());
+#[allow(unreachable_pub)] // The generated bindings re-export it.
+pub struct Lent(());
 
 impl Lent {
     pub(super) fn handle() -> Resource<Self> {

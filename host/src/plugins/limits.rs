@@ -98,7 +98,7 @@ pub(super) fn why(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
     }
     let place = || {
         let trace = error.downcast_ref::<WasmBacktrace>()?;
-        let name = trace.frames().iter().find_map(|frame| frame.func_name().map(demangled))?;
+        let name = trace.frames().iter().find_map(|frame| frame.func_name().map(shortened))?;
         Some(format!(" in {name}"))
     };
     match error.downcast_ref::<Trap>() {
@@ -108,12 +108,16 @@ pub(super) fn why(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
         Some(Trap::UnreachableCodeReached) => {
             (format!("trapped: unreachable{}", place().unwrap_or_default()), false)
         }
-        Some(trap) => (format!("trapped: {trap}{}", place().unwrap_or_default()), false),
+        Some(trap) => {
+            let trap = trap.to_string();
+            let trap = trap.strip_prefix("wasm trap: ").unwrap_or(&trap);
+            (format!("trapped: {trap}{}", place().unwrap_or_default()), false)
+        }
         None => (format!("broke: {}", error.root_cause()), false),
     }
 }
 
-fn demangled(name: &str) -> &str {
+fn shortened(name: &str) -> &str {
     // A guest chooses its names; a log line does not grow with them.
     name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }

@@ -27,3 +27,5 @@ pub use step::{Failed, Outcome, Step, StepSpec, StepStats};
 /// The newest interface version that this host speaks, `stagewire:plugin@…`.
 pub const INTERFACE: &str = "0.1.0";
 
+#[cfg(test)]
+mod tests;

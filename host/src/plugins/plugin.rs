@@ -82,8 +82,9 @@ impl Plugin {
     }
 
     fn check(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Self, Refusal> {
-        let component = component(bytes)?;
-        let component = Component::new(&engine.wasm, &component).map_err(|error| Refusal::Damaged(short(&error)))?;
+        let component = component(engine, bytes)?;
+        let component =
+            Component::new(&engine.wasm, &component).map_err(|error| Refusal::Damaged(short(&error)))?;
         let ty = component.component_type();
         let exports: Vec<_> = ty.exports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
         let imports: Vec<_> = ty.imports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
@@ -109,7 +110,7 @@ impl std::fmt::Debug for Plugin {
     }
 }
 
-fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+fn component<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
     if !bytes.starts_with(b"\0asm") {
         return Err(Refusal::NotWasm);
     }
@@ -117,18 +118,19 @@ fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
         None => Err(Refusal::Damaged(format!("it ends after {} bytes", bytes.len()))),
         // The second half of the version says component or core module.
         Some([_, _, 1, _]) => Ok(Cow::Borrowed(bytes)),
-        Some(_) => encode(bytes).map(Cow::Owned),
+        Some(_) => {
+            // The encoder trusts the lengths that it reads (it panics on a module that is cut short).
+            wasmtime::Module::validate(&engine.wasm, bytes)
+                .map_err(|error| Refusal::Damaged(short(&error)))?;
+            encode(bytes).map(Cow::Owned)
+        }
     }
 }
 
 fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut encoder = ComponentEncoder::default();
     let encoded = encoder.module(module).and_then(|encoder| encoder.validate(true).encode());
-    encoded.map_err(|error| {
-        let cause = error.root_cause().to_string();
-        // The parser's words for a file that ends too early.
-        if cause.contains("unexpected end") { Refusal::Damaged(cause) } else { Refusal::Module(cause) }
-    })
+    encoded.map_err(|error| Refusal::Module(error.root_cause().to_string()))
 }
 
 fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
@@ -166,7 +168,8 @@ fn admit(import: &str) -> Result<(), Refusal> {
 fn describe(engine: &Engine, ready: &Ready, name: &PluginName) -> Result<Description, String> {
     let limits = Limits::default();
     let voice = Voice::new("-".into(), 0, name.clone(), None);
-    let described = Instance::start(engine, ready, limits, voice).and_then(|mut instance| instance.describe());
+    let described =
+        Instance::start(engine, ready, limits, voice).and_then(|mut instance| instance.describe());
     let said = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
     Ok(Description {
         name: said.name,
