@@ -1,0 +1,20 @@
+//! Keeps every event.
+
+use stagewire_plugin::{Error, Event, Filter, NoSettings, Verdict};
+
+struct Guest;
+
+impl Filter for Guest {
+    type Settings = NoSettings;
+
+    fn configure(_: NoSettings) -> Result<Self, String> {
+        Ok(Self)
+    }
+
+    fn keep(&mut self, event: &Event) -> Result<Verdict, Error> {
+        let _ = event;
+        Ok(Verdict::Keep)
+    }
+}
+
+stagewire_plugin::filter!(Guest);
