@@ -43,7 +43,7 @@ async fn status(State(view): State<Arc<View>>) -> Json<HostStatus> {
 
 /// What a reload answers.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Reloaded {
+pub(super) struct Reloaded {
     /// The generation in force.
     pub generation: u64,
 }

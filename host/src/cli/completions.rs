@@ -6,7 +6,7 @@ use super::{Arguments, Outcome};
 
 /// Print a completion script for a shell
 #[derive(clap::Args)]
-pub struct Completions {
+pub(super) struct Completions {
     /// The shell
     shell: clap_complete::Shell,
 }
@@ -21,7 +21,7 @@ impl Completions {
 
 /// Print the manual page
 #[derive(clap::Args)]
-pub struct Man {}
+pub(super) struct Man {}
 
 impl Man {
     pub(super) fn run(self) -> Outcome {

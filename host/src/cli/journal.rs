@@ -7,7 +7,7 @@ use crate::journal::{Report, check, repair};
 
 /// Check or repair the log on disk
 #[derive(clap::Args)]
-pub struct Journal {
+pub(super) struct Journal {
     #[command(subcommand)]
     action: Action,
 }

@@ -125,6 +125,11 @@ fn say(line: impl std::fmt::Display) -> Outcome {
     }
 }
 
+/// Whether messages for people may be coloured.
+fn colour() -> bool {
+    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
+}
+
 /// Which settings file a command is about.
 #[derive(clap::Args, Clone, Debug)]
 struct SettingsFile {
@@ -137,7 +142,7 @@ impl SettingsFile {
     /// Reads the file; every fault at once.
     fn load(&self) -> Result<crate::config::Settings, Failure> {
         let environment = |name: &str| std::env::var(name).ok();
-        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| Failure::Usage(format!("{}\n{}", self.config.display(), faults.render(colour()))))?;
         Ok(loaded.settings)
     }
 }

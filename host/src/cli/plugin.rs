@@ -1,20 +1,21 @@
 //! `stagewire plugin …`: what is in the plugin directory, and whether a file may go there.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::Command;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use serde_json::json;
 
+use super::{Failure, Outcome};
 use crate::config::settings::OnError;
 use crate::names::PluginName;
 use crate::plugins::{Engine, Limits, Plugin as Loaded, PluginError, Step, StepSpec};
 use crate::telemetry::StepMetrics;
 
-/// Lists, inspects, checks and builds plugins.
+/// List, inspect, check and build plugins
 #[derive(Debug, Args)]
-pub struct Plugin {
+pub(super) struct Plugin {
     #[command(subcommand)]
     command: Action,
 }
@@ -64,27 +65,19 @@ enum Action {
 }
 
 impl Plugin {
-    /// Does what was asked; 0 is done, 1 failed or refused, 2 settings that are not JSON.
-    pub fn run(self) -> ExitCode {
+    pub(super) fn run(self) -> Outcome {
         let done = match self.command {
             Action::List { directory, json } => list(&directory, json),
             Action::Inspect { file, json } => inspect(&file, json),
             Action::Check { file, settings, json } => {
                 if let Some(Err(error)) = settings.as_deref().map(serde_json::from_str::<serde_json::Value>) {
-                    eprintln!("error: --settings is not JSON: {error}");
-                    return ExitCode::from(2);
+                    return Err(Failure::Usage(format!("--settings is not JSON: {error}")));
                 }
                 check(&file, settings, json)
             }
             Action::Build { directory } => build(&directory),
         };
-        match done {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(message) => {
-                eprintln!("error: {message}");
-                ExitCode::FAILURE
-            }
-        }
+        done.map_err(Failure::Failed)
     }
 }
 

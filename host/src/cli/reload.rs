@@ -6,7 +6,7 @@ use super::{AdminAddress, Failure, Outcome, say};
 ///
 /// Answers when it is in force, with its generation, or says why it was refused (exit code 1).
 #[derive(clap::Args)]
-pub struct Reload {
+pub(super) struct Reload {
     #[command(flatten)]
     host: AdminAddress,
     /// Wait until the swap is in force or refused; this is always so, the flag is for clarity in scripts

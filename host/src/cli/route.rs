@@ -17,7 +17,7 @@ use crate::telemetry::Metrics;
 
 /// List the routes, or try an event against them
 #[derive(clap::Args)]
-pub struct Route {
+pub(super) struct Route {
     #[command(subcommand)]
     action: Action,
 }
@@ -118,7 +118,7 @@ fn trial(route: &crate::config::settings::Route, steps: &[Arc<Step>], event: &Ev
         let mut next = Vec::new();
         for event in events {
             let (verdict, mut out) = take(step, event);
-            trial.steps.push(StepTrial { plugin: step.spec().plugin.name().to_string(), verdict });
+            trial.steps.push(StepTrial { plugin: step.spec().plugin.name.to_string(), verdict });
             next.append(&mut out);
         }
         events = next;

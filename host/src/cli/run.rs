@@ -15,7 +15,7 @@ use crate::telemetry::logs;
 /// SIGTERM and SIGINT drain and stop, SIGHUP reloads. Settings, rules and plugins are also swapped when their files
 /// change.
 #[derive(clap::Args)]
-pub struct Run {
+pub(super) struct Run {
     #[command(flatten)]
     file: SettingsFile,
 }
@@ -42,7 +42,7 @@ async fn until_stopped(swapper: &Arc<Swapper>) -> Outcome {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    let mut watcher = Watcher::new(watched(swapper))?;
+    let mut watcher = Watcher::new(watched(swapper));
     while wait(&mut watcher, &mut hangup, &mut terminate, &mut interrupt).await {
         // Its refusal is logged and shown in the status.
         let _ = swapper.reload().await;

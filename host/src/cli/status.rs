@@ -7,7 +7,7 @@ use super::{AdminAddress, Failure, Outcome, say};
 
 /// Show a running host: rules in force, journal, lanes
 #[derive(clap::Args)]
-pub struct Status {
+pub(super) struct Status {
     #[command(flatten)]
     host: AdminAddress,
     /// Print JSON
@@ -70,7 +70,7 @@ fn picture(status: &Value) -> String {
 
 fn lanes(lanes: &[Value]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["backend", "address", "state", "queued", "overflow", "delivered", "retries", "error"]);
     for lane in lanes {
         let columns = ["name", "address", "state", "queued", "overflow_bytes", "delivered", "retries", "error"];

@@ -7,13 +7,13 @@ use clap::ValueEnum;
 use super::{AdminAddress, Failure, Outcome, SettingsFile, block_on, say};
 use crate::Event;
 use crate::backends::local;
-use crate::journal::SegmentReader;
+use crate::journal;
 use crate::protocol::json;
 
 /// Print events as JSON lines
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stagewire tail local --follow\n  stagewire tail journal --from 1000 --match document.failed\n  stagewire tail dead-letters")]
-pub struct Tail {
+pub(super) struct Tail {
     /// What to read
     #[arg(value_enum, default_value = "local")]
     what: What,
@@ -53,22 +53,21 @@ impl Tail {
             What::Local => {
                 let data = self.file.load()?.host.data;
                 let mut stream = local::read(&data, &self.stream, from)?;
-                self.print(|| stream.next())
+                self.print(|| stream.next().map(|entry| entry.map(|(_, event)| event)))
             }
             What::Journal => {
                 let data = self.file.load()?.host.data;
-                let mut reader = SegmentReader::journal(&data, from)?;
-                self.print(|| reader.next())
+                let mut records = journal::read(&data, from)?;
+                self.print(|| records.next().map(|record| record.map(|record| record.event)))
             }
         }
     }
 
-    fn print<E: std::fmt::Display>(&self, mut next: impl FnMut() -> Option<Result<(u64, u64, Event), E>>) -> Outcome {
+    fn print<E: std::fmt::Display>(&self, mut next: impl FnMut() -> Option<Result<Event, E>>) -> Outcome {
         loop {
             match next() {
                 Some(entry) => {
-                    let (_, _, event) = entry?;
-                    self.show(&event)?;
+                    self.show(&entry?)?;
                 }
                 None if self.follow => std::thread::sleep(Duration::from_millis(50)),
                 None => return Ok(()),

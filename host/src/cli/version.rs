@@ -4,7 +4,7 @@ use super::{Outcome, say};
 
 /// Print the version, and with --json the features and interface versions
 #[derive(clap::Args)]
-pub struct Version {
+pub(super) struct Version {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -20,9 +20,8 @@ impl Version {
         say(serde_json::json!({
             "version": version,
             "backends": backends,
-            "plugin_interfaces": crate::plugins::INTERFACES,
+            "plugin_interfaces": [crate::plugins::INTERFACE],
             "cloudevents": "1.0",
-            "libraries": { "wasmtime": crate::plugins::WASMTIME },
         }))
     }
 }

@@ -1,6 +1,69 @@
 //! The settings file: its types, its reading with line numbers, and the watching of it.
 
+mod check;
+mod document;
+mod fault;
+mod interpolate;
+mod load;
+mod show;
+mod tree;
 pub mod settings;
 pub mod units;
+pub mod watch;
 
+use schemars::generate::SchemaSettings;
+
+pub use fault::{Fault, Faults};
+pub use load::{Loaded, load};
 pub use settings::Settings;
+pub use show::show;
+
+use crate::names::BackendName;
+
+/// One backend that the settings name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BackendSpec {
+    /// What routes call it.
+    pub name: BackendName,
+    /// Its type.
+    pub kind: String,
+    /// Its settings, as its kind understands them.
+    pub config: serde_json::Value,
+}
+
+/// The backends that are configured: `events.backend`, or all of `events.backends`.
+pub fn backends(settings: &Settings) -> Vec<BackendSpec> {
+    let Some(events) = &settings.events else { return Vec::new() };
+    let entry = |entry: &settings::BackendEntry| BackendSpec {
+        name: entry.name.clone().unwrap_or_else(|| entry.kind.as_str().into()),
+        kind: entry.kind.clone(),
+        config: entry.config.clone(),
+    };
+    let single = |kind: &String| BackendSpec {
+        name: kind.as_str().into(),
+        kind: kind.clone(),
+        config: events.section(kind).cloned().unwrap_or_default(),
+    };
+    events.backend.iter().map(single).chain(events.backends.iter().map(entry)).collect()
+}
+
+/// The sections of `events:` that backends know, and those of the document whose backends are not in this build.
+fn sections() -> impl Iterator<Item = (&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)> {
+    let built = crate::backends::KINDS.iter().map(|kind| (kind.name, kind.schema));
+    built.chain(document::PENDING.iter().copied())
+}
+
+/// The JSON Schema of the settings file, with the sections of backends in it.
+pub fn schema() -> serde_json::Value {
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let parts: Vec<_> = sections().map(|(name, schema)| (name, schema(&mut generator).to_value())).collect();
+    let mut root = generator.into_root_schema_for::<Settings>().to_value();
+    for (name, part) in parts {
+        let description = root["$defs"]["Events"]["properties"][name]["description"].clone();
+        root["$defs"]["Events"]["properties"][name] = serde_json::json!({ "description": description, "allOf": [part] });
+    }
+    root
+}
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,35 @@ pub struct Events {
     pub monitoring: Monitoring,
     /// Dead letters.
     pub dlq: DeadLetterQueue,
+    /// The schema registry; accepted, not used by this version.
+    pub schema_registry: Option<SchemaRegistry>,
+}
+
+impl Events {
+    /// The section of a backend's type.
+    pub fn section(&self, kind: &str) -> Option<&serde_json::Value> {
+        match kind {
+            "redis_streams" => self.redis_streams.as_ref(),
+            "kafka" => self.kafka.as_ref(),
+            "nats" => self.nats.as_ref(),
+            "rabbitmq" => self.rabbitmq.as_ref(),
+            "webhook" => self.webhook.as_ref(),
+            "local" => self.local.as_ref(),
+            "stdout" => self.stdout.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// `events.schema_registry`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SchemaRegistry {
+    /// Where it is.
+    pub url: String,
+    /// The compatibility that new schemas must keep, such as BACKWARD.
+    #[serde(default)]
+    pub compatibility: Option<String>,
 }
 
 /// One of `events.backends`.
@@ -150,11 +179,15 @@ pub struct DeadLetterQueue {
     pub enabled: bool,
     /// Tries after the first, before an event becomes a dead letter.
     pub max_retries: u32,
+    /// Where dead letters go; this version keeps them in its embedded store.
+    pub backend: Option<String>,
+    /// The stream that they go to; see `backend`.
+    pub stream_name: Option<String>,
 }
 
 impl Default for DeadLetterQueue {
     fn default() -> Self {
-        Self { enabled: true, max_retries: 3 }
+        Self { enabled: true, max_retries: 3, backend: None, stream_name: None }
     }
 }
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::Settings;
-use crate::config::settings::{self, Limits};
+use crate::config::settings;
 use crate::names::{Digest, PluginName, RouteName};
-use crate::plugins::{Engine, Plugin, Step, StepSpec};
+use crate::plugins::{Engine, Limits, Plugin, Step, StepSpec};
 use crate::telemetry::Metrics;
 
 /// Loads plugins and prepares steps; what did not change since the last time is taken over, with its instances.
@@ -97,7 +97,7 @@ impl Workshop {
         let bytes = std::fs::read(&file)
             .map_err(|error| format!("plugin {name}: cannot read {}: {error}", file.display()))?;
         let digest = Digest::of(&bytes);
-        if let Some(known) = self.plugins.get(name).filter(|known| known.digest() == digest) {
+        if let Some(known) = self.plugins.get(name).filter(|known| known.digest == digest) {
             return Ok(Arc::clone(known));
         }
         Plugin::load(&self.engine, name.clone(), &bytes).map_err(|error| error.to_string())
@@ -111,11 +111,11 @@ impl Workshop {
         step: &settings::Step,
         plugin: &Arc<Plugin>,
     ) -> Result<(StepKey, Arc<Step>), String> {
-        let limits = merge(step.limits, settings.plugins.limits);
+        let limits = Limits::resolve(&step.limits, &settings.plugins.limits);
         let as_json = |error| format!("route {}: step {index}: cannot write its settings as JSON: {error}", route.name);
         let text = serde_json::to_string(&step.settings).map_err(as_json)?;
-        let spec = serde_json::to_string(&(&step.settings, limits, step.on_error)).map_err(as_json)?;
-        let key = StepKey { route: route.name.clone(), index, digest: plugin.digest(), spec };
+        let spec = serde_json::to_string(&(&step.settings, step.limits, settings.plugins.limits, step.on_error)).map_err(as_json)?;
+        let key = StepKey { route: route.name.clone(), index, digest: plugin.digest, spec };
         if let Some(known) = self.steps.get(&key) {
             return Ok((key, Arc::clone(known)));
         }
@@ -136,14 +136,4 @@ impl Workshop {
 /// The file of a plugin.
 pub fn plugin_file(directory: &Path, name: &PluginName) -> PathBuf {
     directory.join(format!("{name}.wasm"))
-}
-
-/// A step's own limits go before those of `plugins.limits`.
-fn merge(step: Limits, general: Limits) -> Limits {
-    Limits {
-        time: step.time.or(general.time),
-        memory: step.memory.or(general.memory),
-        output: step.output.or(general.output),
-        events: step.events.or(general.events),
-    }
 }

@@ -259,7 +259,7 @@ impl Swapper {
         self.metrics.swaps.inc();
         let mut plugins: Vec<_> = workshop
             .plugins()
-            .map(|plugin| PluginStatus { name: plugin.name().to_string(), digest: plugin.digest().to_string() })
+            .map(|plugin| PluginStatus { name: plugin.name.to_string(), digest: plugin.digest.to_string() })
             .collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         *self.status.write() = SwapStatus {
@@ -290,7 +290,8 @@ impl Swapper {
     pub async fn drain(&self) {
         // The last snapshot must not hold its lanes' retirement up.
         self.snapshot.store(Arc::new(Snapshot::empty()));
-        let drains = self.lanes().into_iter().map(|lane| lane.drain(self.drain_limit));
+        let lanes = self.lanes();
+        let drains = lanes.iter().map(|lane| lane.drain(self.drain_limit));
         futures_util::future::join_all(drains).await;
         self.retiring.close();
         self.retiring.wait().await;

@@ -187,7 +187,7 @@ impl Worker {
             return journey.owed.settle();
         }
         let plugin = &step.spec().plugin;
-        let place = Place::Step { index: journey.step, plugin: plugin.name().clone(), digest: plugin.digest() };
+        let place = Place::Step { index: journey.step, plugin: plugin.name.clone(), digest: plugin.digest };
         let letter = DeadLetter {
             id: 0,
             reason,

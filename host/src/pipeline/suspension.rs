@@ -67,7 +67,7 @@ impl Suspension {
             strikes.until = Some(Instant::now() + strikes.pause);
             strikes.pause = (strikes.pause * 2).min(LONGEST_PAUSE);
             let spec = step.spec();
-            tracing::warn!(route = %spec.route, step = spec.index, plugin = %spec.plugin.name(), reason, "step suspended");
+            tracing::warn!(route = %spec.route, step = spec.index, plugin = %spec.plugin.name, reason, "step suspended");
         }
     }
 }

@@ -1,0 +1,33 @@
+//! `stagewire config show | schema`
+
+use clap::Subcommand;
+
+use super::{Outcome, SettingsFile, say};
+use crate::config;
+
+/// Show the effective settings, or their JSON Schema
+#[derive(clap::Args)]
+pub(super) struct Config {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Show the effective settings as JSON, with secrets hidden
+    Show {
+        #[command(flatten)]
+        file: SettingsFile,
+    },
+    /// Print the JSON Schema of the settings file, for editors
+    Schema,
+}
+
+impl Config {
+    pub(super) fn run(self) -> Outcome {
+        match self.action {
+            Action::Show { file } => say(serde_json::to_string_pretty(&config::show(&file.load()?))?),
+            Action::Schema => say(serde_json::to_string_pretty(&config::schema())?),
+        }
+    }
+}

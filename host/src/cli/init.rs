@@ -1,0 +1,70 @@
+//! `stagewire init`
+
+use std::path::{Path, PathBuf};
+
+use super::{Failure, Outcome, say};
+
+/// Write a settings file, a route and a sample event, ready to run
+#[derive(clap::Args)]
+pub(super) struct Init {
+    /// Where to write
+    #[arg(default_value = ".")]
+    directory: PathBuf,
+    /// Overwrite what is there
+    #[arg(long)]
+    force: bool,
+}
+
+const SETTINGS: &str = r#"# All settings: `stagewire config schema`. Checked by `stagewire validate`, swapped when this file is saved.
+events:
+  enabled: true
+  backends:
+    - type: local # an embedded stream; read it with `stagewire tail local`
+    # - type: redis_streams
+    #   config: { url: "redis://127.0.0.1:6379/1", stream_name: events }
+
+routes:
+  - name: everything
+    # match:
+    #   - prefix: { type: com.example. }
+    # steps:
+    #   - plugin: redact # plugins/redact.wasm
+    #     settings: { remove: [text] }
+    deliver: [local]
+"#;
+
+const SAMPLE: &str = r#"{
+  "specversion": "1.0",
+  "type": "com.storytelling.nlp.document.processed",
+  "source": "stage2-nlp-processing",
+  "id": "evt_a1b2c3d4e5f6",
+  "time": "2025-12-14T12:00:00Z",
+  "datacontenttype": "application/json",
+  "subject": "document/doc-123",
+  "data": { "document_id": "doc-123", "job_id": "job-456", "status": "success", "processing_time_seconds": 12.5 }
+}
+"#;
+
+const PLUGINS: &str = "Plugins go here: NAME.wasm is called NAME in the routes.\n";
+
+impl Init {
+    pub(super) fn run(self) -> Outcome {
+        let files =
+            [("config/settings.yaml", SETTINGS), ("events/sample.json", SAMPLE), ("plugins/README.md", PLUGINS)];
+        let there = files.iter().map(|(name, _)| self.directory.join(name)).find(|path| path.exists());
+        if let Some(path) = there.filter(|_| !self.force) {
+            return Err(Failure::Failed(format!("{} is there already; --force overwrites it", path.display())));
+        }
+        for (name, text) in files {
+            write(&self.directory.join(name), text)?;
+        }
+        let change = if self.directory == Path::new(".") { String::new() } else { format!("cd {} && ", self.directory.display()) };
+        say(format_args!("written. Now:\n  {change}stagewire run\n  stagewire send events/sample.json\n  stagewire tail local"))
+    }
+}
+
+fn write(path: &Path, text: &str) -> Outcome {
+    let cannot = |error| Failure::Failed(format!("cannot write {}: {error}", path.display()));
+    path.parent().map_or(Ok(()), std::fs::create_dir_all).map_err(cannot)?;
+    std::fs::write(path, text).map_err(cannot)
+}

@@ -1,0 +1,337 @@
+//! Reading settings: parse, interpolate, override, check everything, and only then make types of it.
+
+use std::path::{Path, PathBuf};
+
+use schemars::generate::SchemaSettings;
+
+use super::check::{Schema, nearest};
+use super::fault::{Fault, Faults, Source};
+use super::interpolate::interpolate;
+use super::settings::Settings;
+use super::tree::{self, Key, Node, Place, Value};
+use super::{backends, sections};
+
+/// A file larger than this is none of settings.
+const MOST_BYTES: u64 = 8 << 20;
+
+/// Settings that were read, and what from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings.
+    pub settings: Settings,
+    /// Every file that was read, and the plugins that are named: what a change of makes a reload worth while.
+    pub files: Vec<PathBuf>,
+    /// What is no fault, and still worth saying.
+    pub warnings: Vec<String>,
+}
+
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Reads a settings file and the rule files it names. Relative paths count from the working directory.
+///
+/// # Errors
+/// Every fault at once.
+pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
+    let mut reading = Reading { env, faults: Faults::default() };
+    let mut tree = reading.read(path).unwrap_or_else(Node::empty);
+    reading.rules(&mut tree);
+    reading.overrides(&mut tree);
+    let settings = reading.check(&tree);
+    let settings = settings.filter(|settings| {
+        reading.relations(settings, &tree);
+        true
+    });
+    match settings.filter(|_| reading.faults.faults.is_empty()) {
+        Some(settings) => Ok(loaded(settings, &reading.faults.sources)),
+        None => Err(reading.faults),
+    }
+}
+
+fn loaded(settings: Settings, sources: &[Source]) -> Loaded {
+    let steps = settings.routes.iter().flat_map(|route| &route.steps);
+    let plugins = steps.map(|step| settings.plugins.directory.join(format!("{}.wasm", step.plugin)));
+    let mut files: Vec<_> = sources.iter().map(|source| source.path.clone()).filter(|path| path.is_file()).chain(plugins).collect();
+    files.sort();
+    files.dedup();
+    let mut warnings = Vec::new();
+    let letters = settings.events.iter().map(|events| &events.dlq);
+    if letters.into_iter().any(|dlq| dlq.backend.is_some() || dlq.stream_name.is_some()) {
+        warnings.push("events.dlq: this version keeps dead letters in its embedded store; backend and stream_name are not used".into());
+    }
+    Loaded { settings, files, warnings }
+}
+
+struct Reading<'a> {
+    env: Env<'a>,
+    faults: Faults,
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, fault: Fault) {
+        self.faults.faults.push(fault);
+    }
+
+    /// Reads and interpolates one file.
+    fn read(&mut self, path: &Path) -> Option<Node> {
+        let file = self.faults.sources.len();
+        let text = text(path);
+        let source = Source { path: path.to_owned(), text: text.as_deref().unwrap_or_default().into() };
+        self.faults.sources.push(source);
+        let place = Place { file, bytes: 0..0 };
+        let parsed = match text {
+            Ok(text) => tree::parse(&text, file),
+            Err(error) => Err(Fault::new(place, format!("cannot read it: {error}")).help("name another file, or make one with `stagewire init`")),
+        };
+        let mut tree = parsed.map_err(|fault| self.fault(fault)).ok()?;
+        let (env, faults) = (self.env, &mut self.faults.faults);
+        tree.scalars(&mut |place, text| match interpolate(text, env) {
+            Ok(None) => {}
+            Ok(Some(done)) => *text = done,
+            Err((message, help)) => faults.push(Fault::new(place.clone(), message).help(help)),
+        });
+        Some(tree)
+    }
+
+    /// `routes:` may name a file, or a directory of files, of rules.
+    fn rules(&mut self, tree: &mut Node) {
+        let Some(node) = tree.get_mut("routes") else { return };
+        let Value::Scalar { text, .. } = &node.value else { return };
+        if text.is_empty() {
+            node.value = Value::List(Vec::new());
+            return;
+        }
+        let (path, place) = (PathBuf::from(text), node.place.clone());
+        let files = match rule_files(&path) {
+            Ok(files) => files,
+            Err(error) => {
+                let fault = Fault::new(place, format!("cannot read the rules in {}: {error}", path.display()));
+                return self.fault(fault.help("name a file or a directory of .yaml files, or write the routes here"));
+            }
+        };
+        let mut routes = Vec::new();
+        for file in files {
+            let Some(rules) = self.read(&file) else { continue };
+            match rules.value {
+                Value::List(items) => routes.extend(items),
+                Value::Map(ref entries) if entries.len() == 1 && entries[0].0.name == "routes" => {
+                    routes.extend(rules.at(&["routes"]).items().to_vec());
+                }
+                Value::Map(ref entries) if entries.is_empty() => {}
+                Value::Map(_) => routes.push(rules),
+                Value::Scalar { .. } => self.fault(Fault::new(rules.place, "expected a route, or a list of routes")),
+            }
+        }
+        // The node now stands for several files; its own place stays.
+        if let Some(node) = tree.get_mut("routes") {
+            node.value = Value::List(routes);
+        }
+    }
+
+    /// `EVENTS_ENABLED`, `EVENTS_BACKEND` and `REDIS_EVENTS_URL` go before the file.
+    fn overrides(&mut self, tree: &mut Node) {
+        let variables: [(&str, &[&str]); 3] = [
+            ("EVENTS_ENABLED", &["events", "enabled"]),
+            ("EVENTS_BACKEND", &["events", "backend"]),
+            ("REDIS_EVENTS_URL", &["events", "redis_streams", "url"]),
+        ];
+        for (variable, path) in variables {
+            let Some(value) = (self.env)(variable).filter(|value| !value.is_empty()) else { continue };
+            let file = self.faults.sources.len();
+            self.faults.sources.push(Source { path: format!("${variable}").into(), text: value.as_str().into() });
+            let place = Place { file, bytes: 0..value.len() };
+            let value = if variable == "EVENTS_ENABLED" { value.to_lowercase() } else { value };
+            let value = match value.as_str() {
+                "1" | "yes" | "on" if variable == "EVENTS_ENABLED" => "true".into(),
+                "0" | "no" | "off" if variable == "EVENTS_ENABLED" => "false".into(),
+                _ => value,
+            };
+            set(tree, path, Node::text(place, value, variable == "EVENTS_ENABLED"));
+        }
+    }
+
+    /// Checks shape and types; makes the settings where they fit.
+    fn check(&mut self, tree: &Node) -> Option<Settings> {
+        let root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>().to_value();
+        let before = self.faults.faults.len();
+        Schema::check(&root, tree, &mut self.faults.faults);
+        self.sections(tree);
+        if self.faults.faults.len() > before {
+            return None;
+        }
+        match serde_json::from_value(filled(tree.to_json())) {
+            Ok(settings) => Some(settings),
+            Err(error) => {
+                self.fault(Fault::new(tree.place.clone(), error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// The sections of backends, by their own schemas.
+    fn sections(&mut self, tree: &Node) {
+        let Some(events) = tree.get("events") else { return };
+        for (name, schema) in sections() {
+            let mut generator = SchemaSettings::draft2020_12().into_generator();
+            let part = schema(&mut generator).to_value();
+            let mut root = part;
+            root["$defs"] = serde_json::Value::Object(generator.take_definitions(true));
+            let entries = events.get("backends").map(Node::items).unwrap_or_default().iter();
+            let configs = entries.filter(|entry| is_text(entry.get("type"), name)).filter_map(|entry| entry.get("config"));
+            for section in events.get(name).into_iter().chain(configs) {
+                Schema::check(&root, section, &mut self.faults.faults);
+            }
+        }
+    }
+
+    /// What names what: backends, routes, plugins, files.
+    fn relations(&mut self, settings: &Settings, tree: &Node) {
+        self.backends(settings, tree);
+        self.routes(settings, tree);
+        if !settings.host.admin.listen.ip().is_loopback() {
+            let place = tree.at(&["host", "admin", "listen"]).place.clone();
+            let message = format!("{} is not a loopback address; the admin API has no credentials yet", settings.host.admin.listen);
+            self.fault(Fault::new(place, message).help("write 127.0.0.1:8081"));
+        }
+        if let Some(tls) = &settings.host.http.tls {
+            let files = [("certificate", Some(&tls.certificate)), ("key", Some(&tls.key)), ("client_authorities", tls.client_authorities.as_ref())];
+            for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
+                if let Err(error) = std::fs::File::open(file) {
+                    let place = tree.at(&["host", "http", "tls", key]).place.clone();
+                    self.fault(Fault::new(place, format!("cannot read {}: {error}", file.display())));
+                }
+            }
+        }
+    }
+
+    fn backends(&mut self, settings: &Settings, tree: &Node) {
+        let Some(events) = &settings.events else { return };
+        let known: Vec<&str> = crate::backends::KINDS.iter().map(|kind| kind.name).collect();
+        if events.backend.is_some() && !events.backends.is_empty() {
+            let place = tree.at(&["events", "backends"]).place.clone();
+            let fault = Fault::new(place, "both backend and backends are given").also(tree.at(&["events", "backend"]).place.clone());
+            self.fault(fault.help("keep one of them"));
+        }
+        if events.enabled && events.backend.is_none() && events.backends.is_empty() {
+            let place = tree.at(&["events", "enabled"]).place.clone();
+            self.fault(Fault::new(place, "events are enabled, and there is no backend").help("add backend: local, or backends: […]"));
+        }
+        let mut names: Vec<(crate::names::BackendName, Place)> = Vec::new();
+        for (index, spec) in backends(settings).into_iter().enumerate() {
+            let (entry, index) = (events.backend.is_none(), index.to_string());
+            let place_of = |key: &str| {
+                let path: &[&str] = if entry { &["events", "backends", &index, key] } else { &["events", "backend"] };
+                tree.at(path).place.clone()
+            };
+            let pending = super::document::PENDING.iter().any(|(name, _)| *name == spec.kind);
+            if !known.contains(&spec.kind.as_str()) {
+                let message = if pending { format!("backend {} is not in this build yet", spec.kind) } else { format!("unknown backend type {:?}", spec.kind) };
+                let near = nearest(&spec.kind, &known).filter(|_| !pending).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                // A disabled section may name what will be there one day.
+                if events.enabled || !pending {
+                    self.fault(Fault::new(place_of("type"), message).help(format!("{near}available: {}", known.join(", "))));
+                }
+            }
+            if let Some((_, first)) = names.iter().find(|(name, _)| *name == spec.name) {
+                let fault = Fault::new(place_of("name"), format!("two backends are called {:?}", spec.name)).also(first.clone());
+                self.fault(fault.help("give each a name: of its own"));
+            }
+            names.push((spec.name, place_of("type")));
+        }
+    }
+
+    fn routes(&mut self, settings: &Settings, tree: &Node) {
+        let specs = backends(settings);
+        let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        let mut seen: Vec<(&str, Place)> = Vec::new();
+        for (index, route) in settings.routes.iter().enumerate() {
+            let Some(node) = tree.at(&["routes"]).items().get(index) else { continue };
+            let place = node.at(&["name"]).place.clone();
+            if let Some((_, first)) = seen.iter().find(|(name, _)| *name == route.name.as_str()) {
+                let fault = Fault::new(place.clone(), format!("two routes are called {:?}", route.name)).also(first.clone());
+                self.fault(fault.help("give each a name of its own"));
+            }
+            seen.push((route.name.as_str(), place));
+            if route.deliver.is_empty() {
+                let fault = Fault::new(node.at(&["deliver"]).place.clone(), format!("route {:?} delivers nowhere", route.name));
+                self.fault(fault.help(format!("name a backend: {}", names.join(", "))));
+            }
+            for (target, name) in node.at(&["deliver"]).items().iter().zip(&route.deliver) {
+                if !names.contains(&name.as_str()) {
+                    let near = nearest(name.as_str(), &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                    let help = format!("{near}configured: {}", names.join(", "));
+                    self.fault(Fault::new(target.place.clone(), format!("there is no backend {name:?}")).help(help));
+                }
+            }
+            for (node, step) in node.at(&["steps"]).items().iter().zip(&route.steps) {
+                self.plugin(&settings.plugins.directory, node, step.plugin.as_str());
+            }
+        }
+    }
+
+    fn plugin(&mut self, directory: &Path, node: &Node, name: &str) {
+        if directory.join(format!("{name}.wasm")).is_file() {
+            return;
+        }
+        let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
+        let names: Vec<String> = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".wasm")?.to_owned())).collect();
+        let known: Vec<&str> = names.iter().map(String::as_str).collect();
+        let help = match nearest(name, &known) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None => format!("put {name}.wasm there, or set plugins.directory"),
+        };
+        let fault = Fault::new(node.at(&["plugin"]).place.clone(), format!("there is no plugin {name:?} in {}", directory.display()));
+        self.fault(fault.help(help));
+    }
+}
+
+fn text(path: &Path) -> std::io::Result<String> {
+    if std::fs::metadata(path)?.len() > MOST_BYTES {
+        return Err(std::io::Error::other("it is larger than 8 MiB"));
+    }
+    std::fs::read_to_string(path)
+}
+
+fn rule_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    if !path.is_dir() {
+        return std::fs::metadata(path).map(|_| vec![path.to_owned()]);
+    }
+    let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let mut files: Vec<_> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).filter(yaml).collect();
+    files.sort();
+    Ok(files)
+}
+
+fn is_text(node: Option<&Node>, wanted: &str) -> bool {
+    matches!(node.map(|node| &node.value), Some(Value::Scalar { text, .. }) if text == wanted)
+}
+
+/// Sets a value, and makes the sections on the way to it.
+fn set(tree: &mut Node, path: &[&str], node: Node) {
+    let Some((name, rest)) = path.split_first() else {
+        *tree = node;
+        return;
+    };
+    if !matches!(tree.value, Value::Map(_)) {
+        tree.value = Value::Map(Vec::new());
+    }
+    if tree.get(name).is_none()
+        && let Value::Map(entries) = &mut tree.value
+    {
+        entries.push((Key { place: node.place.clone(), name: (*name).to_owned() }, Node::empty()));
+    }
+    if let Some(next) = tree.get_mut(name) {
+        set(next, rest, node);
+    }
+}
+
+/// A key without a value counts as one that is not there.
+fn filled(json: serde_json::Value) -> serde_json::Value {
+    match json {
+        serde_json::Value::Object(map) => {
+            map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, filled(value))).collect()
+        }
+        serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
+        serde_json::Value::Array(items) => serde_json::Value::Array(items.into_iter().map(filled).collect()),
+        other => other,
+    }
+}
