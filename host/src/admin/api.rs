@@ -83,7 +83,11 @@ async fn dead_letters(State(view): State<Arc<View>>, Query(page): Query<Page>) -
     // The store reads from disk.
     let read = tokio::task::spawn_blocking(move || {
         let letters = view.dead_letters.iter();
-        letters.filter(|letter| letter.id > page.after).take(page.limit.min(1_000)).map(|letter| shown(&letter)).collect()
+        letters
+            .filter(|letter| letter.id > page.after)
+            .take(page.limit.min(1_000))
+            .map(|letter| shown(&letter))
+            .collect()
     });
     let letters: Vec<serde_json::Value> = read.await.unwrap_or_default();
     Json(letters).into_response()

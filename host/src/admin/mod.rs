@@ -22,11 +22,19 @@ pub struct AdminServer {
 ///
 /// # Errors
 /// Why it cannot listen there, and the mend.
-pub async fn serve(listen: SocketAddr, view: Arc<View>, stop: CancellationToken) -> Result<AdminServer, String> {
+pub async fn serve(
+    listen: SocketAddr,
+    view: Arc<View>,
+    stop: CancellationToken,
+) -> Result<AdminServer, String> {
     if !listen.ip().is_loopback() {
-        return Err(format!("host.admin.listen: {listen} is not loopback; the admin API has no credentials yet"));
+        return Err(format!(
+            "host.admin.listen: {listen} is not loopback; the admin API has no credentials yet"
+        ));
     }
-    let cannot = |error| format!("cannot listen on {listen}: {error}; stop the other process or set host.admin.listen");
+    let cannot = |error| {
+        format!("cannot listen on {listen}: {error}; stop the other process or set host.admin.listen")
+    };
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let local_addr = listener.local_addr().map_err(cannot)?;
     let task = tokio::spawn(async move {

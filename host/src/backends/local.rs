@@ -35,7 +35,9 @@ impl Default for Local {
 fn directory(data: &Path, stream: &str) -> Result<PathBuf, String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     if stream.is_empty() || stream.starts_with('.') || !stream.bytes().all(allowed) {
-        return Err(format!("stream_name {stream:?} is not allowed; use letters, digits, dots, hyphens and underscores"));
+        return Err(format!(
+            "stream_name {stream:?} is not allowed; use letters, digits, dots, hyphens and underscores"
+        ));
     }
     Ok(data.join("streams").join(stream))
 }
@@ -62,7 +64,8 @@ impl Backend for Stream {
         let segment_bytes = (self.settings.max_bytes.0 / 8).clamp(64 << 10, 64 << 20);
         let dir = self.dir.clone();
         let open = move || SegmentLog::open(&dir, LogOptions { segment_bytes, max_bytes: None });
-        let opened = tokio::task::spawn_blocking(open).await.map_err(|error| Failure::Retry(error.to_string()))?;
+        let opened =
+            tokio::task::spawn_blocking(open).await.map_err(|error| Failure::Retry(error.to_string()))?;
         self.log = Some(Arc::new(Mutex::new(opened.map_err(|error| Failure::Retry(error.to_string()))?)));
         Ok(())
     }
@@ -73,9 +76,13 @@ impl Backend for Stream {
         };
         let events: Vec<Event> = batch.iter().map(|item| item.event.clone()).collect();
         let Local { fsync, max_bytes, .. } = self.settings;
-        let written = tokio::task::spawn_blocking(move || append(&mut log.lock(), &events, fsync, max_bytes.0));
+        let written =
+            tokio::task::spawn_blocking(move || append(&mut log.lock(), &events, fsync, max_bytes.0));
         match written.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            Ok(first) => (first..).take(batch.len()).map(|offset| Ok(Receipt(Some(offset.to_string().into())))).collect(),
+            Ok(first) => (first..)
+                .take(batch.len())
+                .map(|offset| Ok(Receipt(Some(offset.to_string().into()))))
+                .collect(),
             Err(error) => {
                 let message = format!("cannot write to the stream in {}: {error}", self.dir.display());
                 vec![Err(Failure::BackOff(std::time::Duration::from_secs(1), message)); batch.len()]
@@ -105,7 +112,11 @@ fn append(log: &mut SegmentLog, events: &[Event], fsync: bool, max_bytes: u64) -
 ///
 /// # Errors
 /// A name that is not allowed, or a stream that is not there.
-pub fn read(data: &Path, stream: &str, from: u64) -> Result<impl Iterator<Item = Result<(u64, Event), LogError>>, String> {
+pub fn read(
+    data: &Path,
+    stream: &str,
+    from: u64,
+) -> Result<impl Iterator<Item = Result<(u64, Event), LogError>>, String> {
     let dir = directory(data, stream)?;
     let reader = SegmentReader::open(&dir, from).map_err(|error| format!("no stream {stream:?}: {error}"))?;
     Ok(reader.filter_map(|entry| match entry {
@@ -130,7 +141,10 @@ mod tests {
             target.backend.connect().await.unwrap();
             let outcomes = target.backend.publish(&items(round * 10..round * 10 + 10)).await;
             assert_eq!(outcomes[9], Ok(Receipt(Some((round * 10 + 9).to_string().into()))));
-            let read: Vec<_> = read(dir.path(), "events", 0).unwrap().map(|entry| entry.unwrap().1.id().to_owned()).collect();
+            let read: Vec<_> = read(dir.path(), "events", 0)
+                .unwrap()
+                .map(|entry| entry.unwrap().1.id().to_owned())
+                .collect();
             assert_eq!(read, (0..round * 10 + 10).map(|id| id.to_string()).collect::<Vec<_>>());
             target.backend.close().await;
         }

@@ -126,9 +126,14 @@ impl Kind {
     }
 }
 
-fn open<S: Settings>(name: BackendName, settings: &serde_json::Value, data: &Path) -> Result<Vec<Target>, String> {
+fn open<S: Settings>(
+    name: BackendName,
+    settings: &serde_json::Value,
+    data: &Path,
+) -> Result<Vec<Target>, String> {
     // A section that is left out is one of defaults.
-    let settings = if settings.is_null() { &serde_json::Value::Object(serde_json::Map::new()) } else { settings };
+    let settings =
+        if settings.is_null() { &serde_json::Value::Object(serde_json::Map::new()) } else { settings };
     S::deserialize(settings).map_err(|error| error.to_string())?.open(name, data)
 }
 

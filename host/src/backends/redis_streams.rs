@@ -72,7 +72,14 @@ impl Settings for RedisStreams {
             return Err("stream_name is empty; name a stream, like nlp-events".into());
         }
         let address = super::without_credentials(&self.url);
-        let backend = Redis { name: name.clone(), address: address.clone(), client, settings: self, connection: None, trimmed: None };
+        let backend = Redis {
+            name: name.clone(),
+            address: address.clone(),
+            client,
+            settings: self,
+            connection: None,
+            trimmed: None,
+        };
         Ok(vec![Target { name, address, backend: Box::new(backend), max_retries: None, pause: None }])
     }
 }
@@ -119,7 +126,8 @@ impl Redis {
         if self.settings.ttl_seconds > 0 && due {
             self.trimmed = Some(Instant::now());
             let oldest = now_ms().saturating_sub(self.settings.ttl_seconds.saturating_mul(1_000));
-            let command = pipeline.cmd("XTRIM").arg(&self.settings.stream_name).arg("MINID").arg("~").arg(oldest);
+            let command =
+                pipeline.cmd("XTRIM").arg(&self.settings.stream_name).arg("MINID").arg("~").arg(oldest);
             command.ignore();
         }
     }
@@ -132,21 +140,37 @@ impl Redis {
         let has = |code: &str| codes.iter().any(|found| found == code);
         let stream = &self.settings.stream_name;
         if has("OOM") {
-            return Failure::BackOff(OUT_OF_MEMORY, self.says(format_args!("redis at {} is out of memory (maxmemory)", self.address)));
+            return Failure::BackOff(
+                OUT_OF_MEMORY,
+                self.says(format_args!("redis at {} is out of memory (maxmemory)", self.address)),
+            );
         }
         if has("WRONGTYPE") {
             return Failure::BackOff(
                 OUT_OF_MEMORY,
-                self.says(format_args!("key {stream:?} at {} is no stream; delete it or set stream_name", self.address)),
+                self.says(format_args!(
+                    "key {stream:?} at {} is no stream; delete it or set stream_name",
+                    self.address
+                )),
             );
         }
-        if ["LOADING", "READONLY", "MOVED", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY"].into_iter().any(has) {
-            return Failure::Reconnect(self.says(format_args!("redis at {} cannot write now: {error}", self.address)));
+        if ["LOADING", "READONLY", "MOVED", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "BUSY"]
+            .into_iter()
+            .any(has)
+        {
+            return Failure::Reconnect(
+                self.says(format_args!("redis at {} cannot write now: {error}", self.address)),
+            );
         }
         if error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-            return Failure::Reconnect(self.says(format_args!("the connection to redis at {} broke: {error}", self.address)));
+            return Failure::Reconnect(
+                self.says(format_args!("the connection to redis at {} broke: {error}", self.address)),
+            );
         }
-        Failure::BackOff(OUT_OF_MEMORY, self.says(format_args!("redis at {} refused XADD to {stream:?}: {error}", self.address)))
+        Failure::BackOff(
+            OUT_OF_MEMORY,
+            self.says(format_args!("redis at {} refused XADD to {stream:?}: {error}", self.address)),
+        )
     }
 }
 
@@ -154,7 +178,9 @@ impl Redis {
 impl Backend for Redis {
     async fn connect(&mut self) -> Result<(), Failure> {
         let timeout = self.timeout();
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(timeout))
+            .set_response_timeout(Some(timeout));
         let connecting = async {
             let mut connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
             redis::cmd("PING").query_async::<()>(&mut connection).await?;
@@ -167,10 +193,14 @@ impl Backend for Redis {
                 self.connection = Some(connection);
                 return Ok(());
             }
-            Ok(Err(error)) if error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("NOAUTH") => {
+            Ok(Err(error))
+                if error.kind() == ErrorKind::AuthenticationFailed || error.code() == Some("NOAUTH") =>
+            {
                 format!("redis at {} refused the user or password of `url`: {error}", self.address)
             }
-            Ok(Err(error)) => format!("cannot connect to redis at {}: {error}; is it running there?", self.address),
+            Ok(Err(error)) => {
+                format!("cannot connect to redis at {}: {error}; is it running there?", self.address)
+            }
             Err(_) => format!("redis at {} did not answer within {} s", self.address, timeout.as_secs()),
         };
         Err(Failure::Retry(self.says(error)))
@@ -186,7 +216,11 @@ impl Backend for Redis {
         let failure = match answer {
             Ok(Ok(ids)) => return ids.into_iter().map(|id| Ok(Receipt(Some(id.into())))).collect(),
             Ok(Err(error)) => self.failure(&error),
-            Err(_) => Failure::Reconnect(self.says(format_args!("redis at {} did not answer within {} s", self.address, limit.as_secs()))),
+            Err(_) => Failure::Reconnect(self.says(format_args!(
+                "redis at {} did not answer within {} s",
+                self.address,
+                limit.as_secs()
+            ))),
         };
         vec![Err(failure); batch.len()]
     }
@@ -239,12 +273,18 @@ mod tests {
         let mut backend = open(settings(&server));
         backend.connect().await.unwrap();
         let failure = backend.publish(&items(0..2)).await.remove(1).unwrap_err();
-        assert!(matches!(&failure, Failure::BackOff(_, text) if text.contains("is no stream")), "{failure:?}");
+        assert!(
+            matches!(&failure, Failure::BackOff(_, text) if text.contains("is no stream")),
+            "{failure:?}"
+        );
         server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
         let mut backend = open(RedisStreams { stream_name: "t".into(), ..settings(&server) });
         backend.connect().await.unwrap();
         let failure = backend.publish(&items(0..2)).await.remove(0).unwrap_err();
-        assert!(matches!(&failure, Failure::BackOff(_, text) if text.contains("out of memory")), "{failure:?}");
+        assert!(
+            matches!(&failure, Failure::BackOff(_, text) if text.contains("out of memory")),
+            "{failure:?}"
+        );
     }
 
     #[tokio::test]
@@ -254,12 +294,16 @@ mod tests {
         let url = server.url().replace("redis://", "redis://:hunter2@");
         let mut backend = open(RedisStreams { url, ..settings(&server) });
         let message = backend.connect().await.unwrap_err().to_string();
-        assert!(message.contains("refused the user or password") && !message.contains("hunter2"), "{message}");
+        assert!(
+            message.contains("refused the user or password") && !message.contains("hunter2"),
+            "{message}"
+        );
     }
 
     #[tokio::test]
     async fn nobody_there_is_said_with_the_address() {
-        let mut backend = open(RedisStreams { url: "redis://127.0.0.1:1/0".into(), ..RedisStreams::default() });
+        let mut backend =
+            open(RedisStreams { url: "redis://127.0.0.1:1/0".into(), ..RedisStreams::default() });
         let message = backend.connect().await.unwrap_err().to_string();
         assert!(message.contains("cannot connect to redis at redis://127.0.0.1:1/0"), "{message}");
     }

@@ -42,7 +42,10 @@ impl Backend for Stdout {
         });
         match written.await.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(()) => vec![Ok(Receipt::default()); batch.len()],
-            Err(error) => vec![Err(Failure::Reconnect(format!("cannot write to standard output: {error}"))); batch.len()],
+            Err(error) => vec![
+                Err(Failure::Reconnect(format!("cannot write to standard output: {error}")));
+                batch.len()
+            ],
         }
     }
 

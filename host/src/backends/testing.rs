@@ -88,7 +88,11 @@ pub(crate) fn free_port() -> u16 {
 pub(crate) fn items(ids: std::ops::Range<u64>) -> Vec<Item> {
     let item = |id: u64| {
         let subject = format!("document/{}", id % 7);
-        let event = Event::builder(id.to_string(), "s", "t").subject(subject).json(&b"{\"n\":1}"[..]).build().unwrap();
+        let event = Event::builder(id.to_string(), "s", "t")
+            .subject(subject)
+            .json(&b"{\"n\":1}"[..])
+            .build()
+            .unwrap();
         Item { event, key: id % 7 }
     };
     ids.map(item).collect()

@@ -89,7 +89,9 @@ impl Default for Webhook {
 impl Settings for Webhook {
     fn open(self, name: BackendName, _: &Path) -> Result<Vec<Target>, String> {
         if self.urls.is_empty() {
-            return Err("urls is empty; name at least one, like https://stage3.example.com/webhook/nlp".into());
+            return Err(
+                "urls is empty; name at least one, like https://stage3.example.com/webhook/nlp".into()
+            );
         }
         let client = self.client()?;
         let several = self.urls.len() > 1;
@@ -102,9 +104,20 @@ impl Settings for Webhook {
             let url = self.url(text)?;
             let name = if several { format!("{name}[{index}]").as_str().into() } else { name.clone() };
             let address = super::without_credentials(text);
-            let receiver =
-                Receiver { client: client.clone(), url, mode: self.mode, concurrency: self.concurrency.max(1), address: address.clone() };
-            Ok(Target { name, address, backend: Box::new(receiver), max_retries: Some(self.retry_attempts), pause: Some(pause) })
+            let receiver = Receiver {
+                client: client.clone(),
+                url,
+                mode: self.mode,
+                concurrency: self.concurrency.max(1),
+                address: address.clone(),
+            };
+            Ok(Target {
+                name,
+                address,
+                backend: Box::new(receiver),
+                max_retries: Some(self.retry_attempts),
+                pause: Some(pause),
+            })
         };
         self.urls.iter().enumerate().map(target).collect()
     }
@@ -114,8 +127,10 @@ impl Webhook {
     fn client(&self) -> Result<reqwest::Client, String> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
-            let parsed = HeaderName::from_bytes(name.as_bytes()).map_err(|_| format!("headers: {name:?} is no header name"))?;
-            let mut value = HeaderValue::from_str(value).map_err(|_| format!("headers: the value of {name} is not allowed in a header"))?;
+            let parsed = HeaderName::from_bytes(name.as_bytes())
+                .map_err(|_| format!("headers: {name:?} is no header name"))?;
+            let mut value = HeaderValue::from_str(value)
+                .map_err(|_| format!("headers: the value of {name} is not allowed in a header"))?;
             value.set_sensitive(true);
             headers.insert(parsed, value);
         }
@@ -135,7 +150,8 @@ impl Webhook {
         let shown = super::without_credentials(text);
         let url: reqwest::Url = text.parse().map_err(|error| format!("urls: {shown:?}: {error}"))?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let loopback = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        let loopback =
+            host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
         match url.scheme() {
             "https" => Ok(url),
             "http" if loopback || self.allow_http => Ok(url),
@@ -167,8 +183,12 @@ impl Receiver {
         let sent = self.client.post(self.url.clone()).headers(headers).body(body).send().await;
         match sent {
             Ok(response) => self.verdict(response.status(), response.headers()),
-            Err(error) if error.is_timeout() => Err(Failure::Retry(format!("{} did not answer in time", self.address))),
-            Err(error) => Err(Failure::Reconnect(format!("cannot reach {}: {}", self.address, innermost(&error)))),
+            Err(error) if error.is_timeout() => {
+                Err(Failure::Retry(format!("{} did not answer in time", self.address)))
+            }
+            Err(error) => {
+                Err(Failure::Reconnect(format!("cannot reach {}: {}", self.address, innermost(&error))))
+            }
         }
     }
 
@@ -179,7 +199,9 @@ impl Receiver {
             200..300 => Ok(Receipt(Some(status.as_str().into()))),
             429 | 503 if asked.is_some() => Err(Failure::BackOff(asked.unwrap_or(USUAL_PAUSE), answered)),
             408 | 425 | 429 | 500.. => Err(Failure::Retry(answered)),
-            300..400 => Err(Failure::Reject(format!("{answered}, a redirect, which is not followed; set the new url"))),
+            300..400 => Err(Failure::Reject(format!(
+                "{answered}, a redirect, which is not followed; set the new url"
+            ))),
             410 => Err(Failure::Reject(format!("{answered}: it wants no more events; remove the url"))),
             _ => Err(Failure::Reject(answered)),
         }
@@ -282,7 +304,9 @@ mod tests {
             let seen = Arc::new(Mutex::new(Vec::new()));
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             let url = format!("http://{}/hook", listener.local_addr().unwrap());
-            let receive = move |State(seen): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMap, body: Bytes| async move {
+            let receive = move |State(seen): State<Arc<Mutex<Vec<String>>>>,
+                                headers: HeaderMap,
+                                body: Bytes| async move {
                 let event = http::decode(&headers, &body).unwrap().remove(0);
                 let response = answer(&event);
                 if response.status().is_success() {
@@ -297,7 +321,10 @@ mod tests {
 
         fn target(&self, settings: Webhook) -> Target {
             let _ = rustls::crypto::ring::default_provider().install_default();
-            Webhook { urls: vec![self.url.clone()], ..settings }.open("hook".into(), Path::new("")).unwrap().remove(0)
+            Webhook { urls: vec![self.url.clone()], ..settings }
+                .open("hook".into(), Path::new(""))
+                .unwrap()
+                .remove(0)
         }
     }
 
@@ -335,8 +362,12 @@ mod tests {
             server.target(Webhook::default()).backend.publish(&items(0..1)).await.remove(0).unwrap_err()
         };
         assert!(matches!(of(|_| StatusCode::BAD_REQUEST.into_response()).await, Failure::Reject(_)));
-        assert!(matches!(of(|_| StatusCode::GONE.into_response()).await, Failure::Reject(text) if text.contains("remove the url")));
-        assert!(matches!(of(|_| StatusCode::FOUND.into_response()).await, Failure::Reject(text) if text.contains("redirect")));
+        assert!(
+            matches!(of(|_| StatusCode::GONE.into_response()).await, Failure::Reject(text) if text.contains("remove the url"))
+        );
+        assert!(
+            matches!(of(|_| StatusCode::FOUND.into_response()).await, Failure::Reject(text) if text.contains("redirect"))
+        );
         assert!(matches!(of(|_| StatusCode::TOO_MANY_REQUESTS.into_response()).await, Failure::Retry(_)));
         let busy = of(|_| (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "7")]).into_response()).await;
         assert!(matches!(busy, Failure::BackOff(pause, _) if pause == Duration::from_secs(7)));
@@ -375,6 +406,9 @@ mod tests {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let urls = vec!["https://a.example/".into(), "https://b.example/".into()];
         let targets = Webhook { urls, ..Webhook::default() }.open("hook".into(), Path::new("")).unwrap();
-        assert_eq!(targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(), ["hook[0]", "hook[1]"]);
+        assert_eq!(
+            targets.iter().map(|target| target.name.as_str()).collect::<Vec<_>>(),
+            ["hook[0]", "hook[1]"]
+        );
     }
 }

@@ -24,6 +24,7 @@ impl Completions {
 pub(super) struct Man {}
 
 impl Man {
+    #[expect(clippy::unused_self, reason = "every command runs by value")]
     pub(super) fn run(self) -> Outcome {
         let mut page = Vec::new();
         clap_mangen::Man::new(Arguments::command()).render(&mut page)?;

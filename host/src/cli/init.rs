@@ -49,17 +49,29 @@ const PLUGINS: &str = "Plugins go here: NAME.wasm is called NAME in the routes.\
 
 impl Init {
     pub(super) fn run(self) -> Outcome {
-        let files =
-            [("config/settings.yaml", SETTINGS), ("events/sample.json", SAMPLE), ("plugins/README.md", PLUGINS)];
+        let files = [
+            ("config/settings.yaml", SETTINGS),
+            ("events/sample.json", SAMPLE),
+            ("plugins/README.md", PLUGINS),
+        ];
         let there = files.iter().map(|(name, _)| self.directory.join(name)).find(|path| path.exists());
         if let Some(path) = there.filter(|_| !self.force) {
-            return Err(Failure::Failed(format!("{} is there already; --force overwrites it", path.display())));
+            return Err(Failure::Failed(format!(
+                "{} is there already; --force overwrites it",
+                path.display()
+            )));
         }
         for (name, text) in files {
             write(&self.directory.join(name), text)?;
         }
-        let change = if self.directory == Path::new(".") { String::new() } else { format!("cd {} && ", self.directory.display()) };
-        say(format_args!("written. Now:\n  {change}stagewire run\n  stagewire send events/sample.json\n  stagewire tail local"))
+        let change = if self.directory == Path::new(".") {
+            String::new()
+        } else {
+            format!("cd {} && ", self.directory.display())
+        };
+        say(format_args!(
+            "written. Now:\n  {change}stagewire run\n  stagewire send events/sample.json\n  stagewire tail local"
+        ))
     }
 }
 

@@ -45,7 +45,9 @@ impl Journal {
                 let report = check(&place.data()?)?;
                 show(&report, place.json)?;
                 if report.is_damaged() {
-                    return Err(Failure::Failed("the journal is damaged; `stagewire journal repair` keeps what can be read".into()));
+                    return Err(Failure::Failed(
+                        "the journal is damaged; `stagewire journal repair` keeps what can be read".into(),
+                    ));
                 }
                 Ok(())
             }
@@ -60,7 +62,10 @@ fn show(report: &Report, json: bool) -> Outcome {
     }
     for segment in &report.segments {
         let name = segment.file.display();
-        say(format_args!("{name}: {} events, offsets {}..{}, {} bytes", segment.events, segment.first, segment.end, segment.bytes))?;
+        say(format_args!(
+            "{name}: {} events, offsets {}..{}, {} bytes",
+            segment.events, segment.first, segment.end, segment.bytes
+        ))?;
         for damage in &segment.damage {
             let kind = if damage.torn_tail { "a torn tail, never acknowledged" } else { "damaged" };
             say(format_args!("  byte {}, {} bytes: {kind}: {}", damage.at, damage.bytes, damage.problem))?;

@@ -9,7 +9,9 @@ use crate::router::Condition;
 
 /// Show whether an event fulfils conditions
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  stagewire match --exact type=com.example.x --prefix subject=document/ --event event.json\n  stagewire match --suffix type=.processed --json < event.json")]
+#[command(
+    after_help = "Examples:\n  stagewire match --exact type=com.example.x --prefix subject=document/ --event event.json\n  stagewire match --suffix type=.processed --json < event.json"
+)]
 pub(super) struct Match {
     /// The attribute has this value
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]

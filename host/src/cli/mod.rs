@@ -134,7 +134,13 @@ fn colour() -> bool {
 #[derive(clap::Args, Clone, Debug)]
 struct SettingsFile {
     /// The settings file
-    #[arg(long, short, value_name = "FILE", default_value = "config/settings.yaml", env = "STAGEWIRE_CONFIG")]
+    #[arg(
+        long,
+        short,
+        value_name = "FILE",
+        default_value = "config/settings.yaml",
+        env = "STAGEWIRE_CONFIG"
+    )]
     config: PathBuf,
 }
 
@@ -142,7 +148,9 @@ impl SettingsFile {
     /// Reads the file; every fault at once.
     fn load(&self) -> Result<crate::config::Settings, Failure> {
         let environment = |name: &str| std::env::var(name).ok();
-        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| Failure::Usage(format!("{}\n{}", self.config.display(), faults.render(colour()))))?;
+        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| {
+            Failure::Usage(format!("{}\n{}", self.config.display(), faults.render(colour())))
+        })?;
         Ok(loaded.settings)
     }
 }
@@ -156,10 +164,17 @@ struct AdminAddress {
 }
 
 impl AdminAddress {
-    async fn call(&self, method: reqwest::Method, path: &str) -> Result<(reqwest::StatusCode, String), Failure> {
+    async fn call(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+    ) -> Result<(reqwest::StatusCode, String), Failure> {
         let url = format!("{}{path}", self.admin.trim_end_matches('/'));
         let unreachable = |error: reqwest::Error| {
-            Failure::Failed(format!("no host answers at {url}: {}; is it running? (--admin, host.admin.listen)", root(&error)))
+            Failure::Failed(format!(
+                "no host answers at {url}: {}; is it running? (--admin, host.admin.listen)",
+                root(&error)
+            ))
         };
         let response = reqwest::Client::new().request(method, &url).send().await.map_err(unreachable)?;
         let status = response.status();

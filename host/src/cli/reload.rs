@@ -26,7 +26,11 @@ impl Reload {
         }
         if !code.is_success() {
             let detail = answer["detail"].as_str().unwrap_or(&body).to_owned();
-            let message = if self.json { String::new() } else { format!("refused, the last good snapshot goes on:\n{detail}") };
+            let message = if self.json {
+                String::new()
+            } else {
+                format!("refused, the last good snapshot goes on:\n{detail}")
+            };
             return Err(Failure::Failed(message));
         }
         if self.json { Ok(()) } else { say(format_args!("generation {} is in force", answer["generation"])) }

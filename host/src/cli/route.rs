@@ -50,7 +50,9 @@ impl Route {
     pub(super) fn run(self) -> Outcome {
         match self.action {
             Action::List { file, json } => list(&with_default_route(&file.load()?), json),
-            Action::Test { file, event, json } => test(&with_default_route(&file.load()?), &read_event(&event)?, json),
+            Action::Test { file, event, json } => {
+                test(&with_default_route(&file.load()?), &read_event(&event)?, json)
+            }
         }
     }
 }
@@ -99,7 +101,11 @@ fn test(settings: &Settings, event: &Event, json: bool) -> Outcome {
     trials.iter().try_for_each(show)
 }
 
-fn trial(route: &crate::config::settings::Route, steps: &[Arc<Step>], event: &Event) -> Result<Trial, Failure> {
+fn trial(
+    route: &crate::config::settings::Route,
+    steps: &[Arc<Step>],
+    event: &Event,
+) -> Result<Trial, Failure> {
     let condition = Condition::all_of(&route.matches);
     let refusal = condition.refusal(event).map(ToString::to_string);
     let mut trial = Trial {
@@ -141,7 +147,10 @@ fn take(step: &Step, event: Event) -> (String, Vec<Event>) {
         Verdict::Out(events) => (format!("{} event(s) out", events.len()), events),
         Verdict::Failed(failed) => {
             let passed = step.spec().on_error == crate::config::settings::OnError::Pass;
-            (format!("failed: {} (on_error: {:?})", failed.reason, step.spec().on_error), if passed { vec![event] } else { Vec::new() })
+            (
+                format!("failed: {} (on_error: {:?})", failed.reason, step.spec().on_error),
+                if passed { vec![event] } else { Vec::new() },
+            )
         }
     }
 }

@@ -52,7 +52,12 @@ async fn until_stopped(swapper: &Arc<Swapper>) -> Outcome {
 }
 
 /// Whether to reload (true) or to stop.
-async fn wait(watcher: &mut Watcher, hangup: &mut Signal, terminate: &mut Signal, interrupt: &mut Signal) -> bool {
+async fn wait(
+    watcher: &mut Watcher,
+    hangup: &mut Signal,
+    terminate: &mut Signal,
+    interrupt: &mut Signal,
+) -> bool {
     tokio::select! {
         () = watcher.changed() => true,
         _ = hangup.recv() => true,

@@ -33,7 +33,12 @@ pub(super) struct Send {
     /// JSON lines, a JSON array, or one event; `-` is standard input
     file: Option<PathBuf>,
     /// Where to post
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/events", env = "STAGEWIRE_EVENTS")]
+    #[arg(
+        long,
+        value_name = "URL",
+        default_value = "http://127.0.0.1:8080/events",
+        env = "STAGEWIRE_EVENTS"
+    )]
     to: String,
     /// How events are carried
     #[arg(long, value_enum, default_value = "structured")]
@@ -101,10 +106,12 @@ impl Send {
         let (tally, started) = (Arc::new(Tally::default()), Instant::now());
         let client = reqwest::Client::new();
         let size = if self.mode == Mode::Batched { self.batch as usize } else { 1 };
-        let repeated = (0..self.repeat).flat_map(|round| events.chunks(size).map(move |chunk| (round, chunk)));
+        let repeated =
+            (0..self.repeat).flat_map(|round| events.chunks(size).map(move |chunk| (round, chunk)));
         let mut sent = 0_u64;
         let requests = futures_util::stream::iter(repeated).map(|(round, chunk)| {
-            let due = self.rate.map(|rate| started + Duration::from_secs_f64(sent as f64 / f64::from(rate.max(1))));
+            let due =
+                self.rate.map(|rate| started + Duration::from_secs_f64(sent as f64 / f64::from(rate.max(1))));
             sent += chunk.len() as u64;
             let (client, tally, progress) = (&client, &tally, &progress);
             let this = &self;
@@ -134,7 +141,9 @@ impl Send {
             std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
             bytes.into()
         } else {
-            std::fs::read(file).map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?.into()
+            std::fs::read(file)
+                .map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?
+                .into()
         };
         read(&bytes).map_err(|problem| Failure::Usage(format!("{name}: {problem}")))
     }
@@ -144,7 +153,8 @@ impl Send {
         let mut draft = Event::builder(id, source, kind).time(jiff::Timestamp::now().to_string());
         draft.subject.clone_from(&self.subject);
         if let Some(data) = &self.data {
-            serde_json::from_str::<serde::de::IgnoredAny>(data).map_err(|error| Failure::Usage(format!("--data is not JSON: {error}")))?;
+            serde_json::from_str::<serde::de::IgnoredAny>(data)
+                .map_err(|error| Failure::Usage(format!("--data is not JSON: {error}")))?;
             draft = draft.json(data.clone());
         }
         draft.build().map_err(|invalid| Failure::Usage(invalid.to_string()))
@@ -161,13 +171,19 @@ impl Send {
                 Ok(response) => {
                     let (status, wait) = (response.status(), pause(&response));
                     let body = response.text().await.unwrap_or_default();
-                    if try_ < TRIES && matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+                    if try_ < TRIES
+                        && matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE)
+                    {
                         tokio::time::sleep(wait).await;
                         continue;
                     }
                     detail(status, &body)
                 }
-                Err(error) => format!("cannot reach {}: {}; is the host running? (--to, host.listen)", self.to, super::root(&error)),
+                Err(error) => format!(
+                    "cannot reach {}: {}; is the host running? (--to, host.listen)",
+                    self.to,
+                    super::root(&error)
+                ),
             };
             tally.refused.fetch_add(count, Ordering::Relaxed);
             let mut problems = tally.problems.lock();
@@ -204,13 +220,19 @@ impl Send {
     }
 
     fn report(&self, tally: &Tally, took: Duration) -> Outcome {
-        let (accepted, refused) = (tally.accepted.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
+        let (accepted, refused) =
+            (tally.accepted.load(Ordering::Relaxed), tally.refused.load(Ordering::Relaxed));
         let problems = tally.problems.lock().clone();
         let seconds = took.as_secs_f64();
         if self.json {
-            say(serde_json::json!({ "accepted": accepted, "refused": refused, "seconds": seconds, "problems": problems }))?;
+            say(
+                serde_json::json!({ "accepted": accepted, "refused": refused, "seconds": seconds, "problems": problems }),
+            )?;
         } else {
-            say(format_args!("{accepted} accepted, {refused} refused, {seconds:.2} s, {:.0} events/s", accepted as f64 / seconds.max(1e-9)))?;
+            say(format_args!(
+                "{accepted} accepted, {refused} refused, {seconds:.2} s, {:.0} events/s",
+                accepted as f64 / seconds.max(1e-9)
+            ))?;
         }
         match (refused, self.json) {
             (0, _) => Ok(()),
@@ -225,15 +247,21 @@ fn read(bytes: &Bytes) -> Result<Vec<Event>, String> {
     let text = bytes.trim_ascii();
     if text.starts_with(b"[") {
         return json::decode_batch(bytes).map_err(|errors| {
-            let lines: Vec<_> = errors.iter().map(|(index, error)| format!("event {index}: {error}")).collect();
+            let lines: Vec<_> =
+                errors.iter().map(|(index, error)| format!("event {index}: {error}")).collect();
             lines.join("\n")
         });
     }
     if let Ok(event) = json::decode(bytes) {
         return Ok(vec![event]);
     }
-    let lines = text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
-    lines.map(|(index, line)| json::decode(&bytes.slice_ref(line)).map_err(|error| format!("line {}: {error}", index + 1))).collect()
+    let lines =
+        text.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+    lines
+        .map(|(index, line)| {
+            json::decode(&bytes.slice_ref(line)).map_err(|error| format!("line {}: {error}", index + 1))
+        })
+        .collect()
 }
 
 /// The events themselves the first time, and with ids of their own each time after.

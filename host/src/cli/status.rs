@@ -62,7 +62,8 @@ fn picture(status: &Value) -> String {
     lines.push(lanes(list("lanes")));
     if let Some(refused) = status["refused"].as_object() {
         lines.push("last candidate refused:".into());
-        let problems = refused.get("problems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let problems =
+            refused.get("problems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         lines.extend(problems.iter().filter_map(Value::as_str).map(|problem| format!("  {problem}")));
     }
     lines.join("\n")
@@ -73,7 +74,8 @@ fn lanes(lanes: &[Value]) -> String {
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["backend", "address", "state", "queued", "overflow", "delivered", "retries", "error"]);
     for lane in lanes {
-        let columns = ["name", "address", "state", "queued", "overflow_bytes", "delivered", "retries", "error"];
+        let columns =
+            ["name", "address", "state", "queued", "overflow_bytes", "delivered", "retries", "error"];
         table.add_row(columns.map(|column| text(lane, column)));
     }
     table.to_string()

@@ -12,7 +12,9 @@ use crate::protocol::json;
 
 /// Print events as JSON lines
 #[derive(clap::Args)]
-#[command(after_help = "Examples:\n  stagewire tail local --follow\n  stagewire tail journal --from 1000 --match document.failed\n  stagewire tail dead-letters")]
+#[command(
+    after_help = "Examples:\n  stagewire tail local --follow\n  stagewire tail journal --from 1000 --match document.failed\n  stagewire tail dead-letters"
+)]
 pub(super) struct Tail {
     /// What to read
     #[arg(value_enum, default_value = "local")]
@@ -77,7 +79,10 @@ impl Tail {
 
     fn show(&self, event: &Event) -> Outcome {
         let wanted = |text: &String| {
-            [Some(event.kind()), event.subject(), Some(event.source())].into_iter().flatten().any(|part| part.contains(text))
+            [Some(event.kind()), event.subject(), Some(event.source())]
+                .into_iter()
+                .flatten()
+                .any(|part| part.contains(text))
         };
         if !self.matching.as_ref().is_none_or(wanted) {
             return Ok(());

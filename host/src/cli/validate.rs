@@ -32,13 +32,20 @@ impl Validate {
                 say(serde_json::json!({ "valid": false, "faults": faults.to_json() }))?;
                 return Err(Failure::Usage(String::new()));
             }
-            Err(faults) => return Err(Failure::Usage(format!("{}\n{}", self.file.display(), faults.render(super::colour())))),
+            Err(faults) => {
+                return Err(Failure::Usage(format!(
+                    "{}\n{}",
+                    self.file.display(),
+                    faults.render(super::colour())
+                )));
+            }
         };
         let engine = Engine::new(Some(&cache_directory(&loaded.settings)))?;
         let workshop = Workshop::new(engine, Arc::new(Metrics::new()), 1);
         if let Err(problems) = workshop.prepare(&loaded.settings) {
             if self.json {
-                let faults: Vec<_> = problems.iter().map(|problem| serde_json::json!({ "message": problem })).collect();
+                let faults: Vec<_> =
+                    problems.iter().map(|problem| serde_json::json!({ "message": problem })).collect();
                 say(serde_json::json!({ "valid": false, "faults": faults }))?;
                 return Err(Failure::Usage(String::new()));
             }

@@ -34,7 +34,10 @@ impl<'a> Schema<'a> {
         if let Some(options) = schema["anyOf"].as_array() {
             // An `Option`: null, or the other.
             if !json.is_null() {
-                options.iter().filter(|option| option["type"] != "null").for_each(|option| self.value(option, node, faults));
+                options
+                    .iter()
+                    .filter(|option| option["type"] != "null")
+                    .for_each(|option| self.value(option, node, faults));
             }
             return;
         }
@@ -66,7 +69,10 @@ impl<'a> Schema<'a> {
             match properties.and_then(|properties| properties.get(&key.name)) {
                 Some(schema) => self.value(schema, value, faults),
                 None if schema["additionalProperties"] == false => {
-                    let known: Vec<&str> = properties.into_iter().flat_map(|properties| properties.keys().map(String::as_str)).collect();
+                    let known: Vec<&str> = properties
+                        .into_iter()
+                        .flat_map(|properties| properties.keys().map(String::as_str))
+                        .collect();
                     faults.push(unknown(key, &known));
                 }
                 None if schema["additionalProperties"].is_object() => {
@@ -77,7 +83,10 @@ impl<'a> Schema<'a> {
         }
         for required in schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str) {
             if node.get(required).is_none() {
-                faults.push(Fault::new(node.place.clone(), format!("key {required:?} is missing here")).help(format!("add {required}: …")));
+                faults.push(
+                    Fault::new(node.place.clone(), format!("key {required:?} is missing here"))
+                        .help(format!("add {required}: …")),
+                );
             }
         }
     }
@@ -92,11 +101,15 @@ impl<'a> Schema<'a> {
         let names: Vec<&str> = named.iter().map(|(name, _)| *name).collect();
         let Value::Map(entries) = &node.value else {
             let message = format!("expected one of {} here", names.join(", "));
-            return faults.push(Fault::new(node.place.clone(), message).help("write it like exact: { type: com.example.x }"));
+            return faults.push(
+                Fault::new(node.place.clone(), message).help("write it like exact: { type: com.example.x }"),
+            );
         };
         if entries.len() != 1 {
-            let message = format!("expected exactly one of {} here, found {} keys", names.join(", "), entries.len());
-            return faults.push(Fault::new(node.place.clone(), message).help("give each condition its own list item"));
+            let message =
+                format!("expected exactly one of {} here, found {} keys", names.join(", "), entries.len());
+            return faults
+                .push(Fault::new(node.place.clone(), message).help("give each condition its own list item"));
         }
         let (key, value) = &entries[0];
         match named.iter().find(|(name, _)| *name == key.name) {
@@ -133,7 +146,9 @@ fn words(schema: &Json) -> Option<Vec<&str>> {
 fn word(words: &[&str], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
     let given = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
     // Aliases in another case are the type's business.
-    if words.iter().any(|word| word.eq_ignore_ascii_case(&given)) || given.eq_ignore_ascii_case("warning") && words.contains(&"WARN") {
+    if words.iter().any(|word| word.eq_ignore_ascii_case(&given))
+        || given.eq_ignore_ascii_case("warning") && words.contains(&"WARN")
+    {
         return;
     }
     let help = match nearest(&given, words) {
@@ -145,9 +160,13 @@ fn word(words: &[&str], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
 
 fn unit(name: &str, json: &Json, node: &Node, faults: &mut Vec<Fault>) {
     let given = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
-    let parsed = if name == "Span" { Span::parse(&given).map(|_| ()) } else { Size::parse(&given).map(|_| ()) };
+    let parsed =
+        if name == "Span" { Span::parse(&given).map(|_| ()) } else { Size::parse(&given).map(|_| ()) };
     if let Err(message) = parsed {
-        let (message, help) = message.split_once("; ").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or((message, String::new()));
+        let (message, help) = message
+            .split_once("; ")
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .unwrap_or((message, String::new()));
         faults.push(Fault::new(node.place.clone(), message).help(help));
     }
 }
@@ -175,7 +194,9 @@ fn kind(json: &Json) -> &'static str {
 fn fits(types: &[&str], json: &Json) -> bool {
     let kind = kind(json);
     // A section that is left empty (`redis_streams:`) is one of defaults.
-    types.contains(&kind) || (kind == "integer" && types.contains(&"number")) || (kind == "null" && types.contains(&"object"))
+    types.contains(&kind)
+        || (kind == "integer" && types.contains(&"number"))
+        || (kind == "null" && types.contains(&"object"))
 }
 
 fn spoken(kind: &str) -> &'static str {
@@ -197,17 +218,27 @@ fn mismatch(types: &[&str], json: &Json, node: &Node) -> Fault {
         Json::Array(_) | Json::Object(_) => String::new(),
         other => format!(" ({other})"),
     };
-    let fault = Fault::new(node.place.clone(), format!("expected {wanted} here, found {}{shown}", spoken(kind(json))));
+    let fault = Fault::new(
+        node.place.clone(),
+        format!("expected {wanted} here, found {}{shown}", spoken(kind(json))),
+    );
     match (types, json) {
-        (types, Json::Number(_) | Json::Bool(_)) if types.contains(&"string") => fault.help(format!("put it in quotes: \"{json}\"")),
-        (types, Json::String(text)) if types.contains(&"array") => fault.help(format!("make it a list: [{text:?}]")),
-        (types, Json::String(text)) if typed_inside(types, text) => fault.help(format!("leave the quotes out: {text}")),
+        (types, Json::Number(_) | Json::Bool(_)) if types.contains(&"string") => {
+            fault.help(format!("put it in quotes: \"{json}\""))
+        }
+        (types, Json::String(text)) if types.contains(&"array") => {
+            fault.help(format!("make it a list: [{text:?}]"))
+        }
+        (types, Json::String(text)) if typed_inside(types, text) => {
+            fault.help(format!("leave the quotes out: {text}"))
+        }
         _ => fault.help(format!("write {wanted}")),
     }
 }
 
 fn typed_inside(types: &[&str], text: &str) -> bool {
-    let number = types.iter().any(|kind| matches!(*kind, "integer" | "number")) && text.parse::<f64>().is_ok();
+    let number =
+        types.iter().any(|kind| matches!(*kind, "integer" | "number")) && text.parse::<f64>().is_ok();
     number || types.contains(&"boolean") && matches!(text, "true" | "false")
 }
 

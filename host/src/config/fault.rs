@@ -139,8 +139,13 @@ impl Diagnostic for Report<'_> {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let here = LabeledSpan::new(Some("here".into()), self.fault.place.bytes.start, self.fault.place.bytes.len());
-        let also = self.fault.also.as_ref().map(|place| LabeledSpan::new(Some("and here".into()), place.bytes.start, place.bytes.len()));
+        let here =
+            LabeledSpan::new(Some("here".into()), self.fault.place.bytes.start, self.fault.place.bytes.len());
+        let also = self
+            .fault
+            .also
+            .as_ref()
+            .map(|place| LabeledSpan::new(Some("and here".into()), place.bytes.start, place.bytes.len()));
         Some(Box::new(std::iter::once(here).chain(also)))
     }
 }

@@ -1,7 +1,10 @@
 //! `${VAR}` and `${VAR:-default}` inside scalars, after parsing, so that no value can add YAML. `$${` writes `${`.
 
 /// Replaces what is to be replaced; says what is wrong and the mend otherwise.
-pub(super) fn interpolate(text: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<String>, (String, String)> {
+pub(super) fn interpolate(
+    text: &str,
+    env: &dyn Fn(&str) -> Option<String>,
+) -> Result<Option<String>, (String, String)> {
     if !text.contains("${") {
         return Ok(None);
     }
@@ -27,14 +30,21 @@ pub(super) fn interpolate(text: &str, env: &dyn Fn(&str) -> Option<String>) -> R
 }
 
 fn variable(inside: &str, env: &dyn Fn(&str) -> Option<String>) -> Result<String, (String, String)> {
-    let (name, default) = inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
+    let (name, default) =
+        inside.split_once(":-").map_or((inside, None), |(name, default)| (name, Some(default)));
     let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     if name.is_empty() || !name.bytes().all(word) {
-        return Err((format!("{name:?} is no name of an environment variable"), "write ${NAME} or ${NAME:-default}".into()));
+        return Err((
+            format!("{name:?} is no name of an environment variable"),
+            "write ${NAME} or ${NAME:-default}".into(),
+        ));
     }
     let value = env(name).filter(|value| !value.is_empty() || default.is_none());
     value.or_else(|| default.map(str::to_owned)).ok_or_else(|| {
-        (format!("environment variable {name} is not set"), format!("set it, or give a default: ${{{name}:-…}}"))
+        (
+            format!("environment variable {name} is not set"),
+            format!("set it, or give a default: ${{{name}:-…}}"),
+        )
     })
 }
 
@@ -45,7 +55,7 @@ mod tests {
     #[test]
     fn variables_defaults_and_escapes() {
         let env = |name: &str| (name == "A").then(|| "x: [1".to_owned());
-        let done = |text: &str| interpolate(text, &env).map(|text| text.unwrap_or_default());
+        let done = |text: &str| interpolate(text, &env).map(std::option::Option::unwrap_or_default);
         assert_eq!(done("<${A}>").unwrap(), "<x: [1>");
         assert_eq!(done("${B:-d}${A}").unwrap(), "dx: [1");
         assert_eq!(done("$${A} ${B:-}").unwrap(), "${A} ");

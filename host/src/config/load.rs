@@ -50,7 +50,12 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
 fn loaded(settings: Settings, sources: &[Source]) -> Loaded {
     let steps = settings.routes.iter().flat_map(|route| &route.steps);
     let plugins = steps.map(|step| settings.plugins.directory.join(format!("{}.wasm", step.plugin)));
-    let mut files: Vec<_> = sources.iter().map(|source| source.path.clone()).filter(|path| path.is_file()).chain(plugins).collect();
+    let mut files: Vec<_> = sources
+        .iter()
+        .map(|source| source.path.clone())
+        .filter(|path| path.is_file())
+        .chain(plugins)
+        .collect();
     files.sort();
     files.dedup();
     let mut warnings = Vec::new();
@@ -80,7 +85,8 @@ impl Reading<'_> {
         let place = Place { file, bytes: 0..0 };
         let parsed = match text {
             Ok(text) => tree::parse(&text, file),
-            Err(error) => Err(Fault::new(place, format!("cannot read it: {error}")).help("name another file, or make one with `stagewire init`")),
+            Err(error) => Err(Fault::new(place, format!("cannot read it: {error}"))
+                .help("name another file, or make one with `stagewire init`")),
         };
         let mut tree = parsed.map_err(|fault| self.fault(fault)).ok()?;
         let (env, faults) = (self.env, &mut self.faults.faults);
@@ -104,8 +110,11 @@ impl Reading<'_> {
         let files = match rule_files(&path) {
             Ok(files) => files,
             Err(error) => {
-                let fault = Fault::new(place, format!("cannot read the rules in {}: {error}", path.display()));
-                return self.fault(fault.help("name a file or a directory of .yaml files, or write the routes here"));
+                let fault =
+                    Fault::new(place, format!("cannot read the rules in {}: {error}", path.display()));
+                return self.fault(
+                    fault.help("name a file or a directory of .yaml files, or write the routes here"),
+                );
             }
         };
         let mut routes = Vec::new();
@@ -118,7 +127,9 @@ impl Reading<'_> {
                 }
                 Value::Map(ref entries) if entries.is_empty() => {}
                 Value::Map(_) => routes.push(rules),
-                Value::Scalar { .. } => self.fault(Fault::new(rules.place, "expected a route, or a list of routes")),
+                Value::Scalar { .. } => {
+                    self.fault(Fault::new(rules.place, "expected a route, or a list of routes"));
+                }
             }
         }
         // The node now stands for several files; its own place stays.
@@ -137,7 +148,9 @@ impl Reading<'_> {
         for (variable, path) in variables {
             let Some(value) = (self.env)(variable).filter(|value| !value.is_empty()) else { continue };
             let file = self.faults.sources.len();
-            self.faults.sources.push(Source { path: format!("${variable}").into(), text: value.as_str().into() });
+            self.faults
+                .sources
+                .push(Source { path: format!("${variable}").into(), text: value.as_str().into() });
             let place = Place { file, bytes: 0..value.len() };
             let value = if variable == "EVENTS_ENABLED" { value.to_lowercase() } else { value };
             let value = match value.as_str() {
@@ -151,7 +164,8 @@ impl Reading<'_> {
 
     /// Checks shape and types; makes the settings where they fit.
     fn check(&mut self, tree: &Node) -> Option<Settings> {
-        let root = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>().to_value();
+        let root =
+            SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>().to_value();
         let before = self.faults.faults.len();
         Schema::check(&root, tree, &mut self.faults.faults);
         self.sections(tree);
@@ -176,7 +190,9 @@ impl Reading<'_> {
             let mut root = part;
             root["$defs"] = serde_json::Value::Object(generator.take_definitions(true));
             let entries = events.get("backends").map(Node::items).unwrap_or_default().iter();
-            let configs = entries.filter(|entry| is_text(entry.get("type"), name)).filter_map(|entry| entry.get("config"));
+            let configs = entries
+                .filter(|entry| is_text(entry.get("type"), name))
+                .filter_map(|entry| entry.get("config"));
             for section in events.get(name).into_iter().chain(configs) {
                 Schema::check(&root, section, &mut self.faults.faults);
             }
@@ -189,11 +205,18 @@ impl Reading<'_> {
         self.routes(settings, tree);
         if !settings.host.admin.listen.ip().is_loopback() {
             let place = tree.at(&["host", "admin", "listen"]).place.clone();
-            let message = format!("{} is not a loopback address; the admin API has no credentials yet", settings.host.admin.listen);
+            let message = format!(
+                "{} is not a loopback address; the admin API has no credentials yet",
+                settings.host.admin.listen
+            );
             self.fault(Fault::new(place, message).help("write 127.0.0.1:8081"));
         }
         if let Some(tls) = &settings.host.http.tls {
-            let files = [("certificate", Some(&tls.certificate)), ("key", Some(&tls.key)), ("client_authorities", tls.client_authorities.as_ref())];
+            let files = [
+                ("certificate", Some(&tls.certificate)),
+                ("key", Some(&tls.key)),
+                ("client_authorities", tls.client_authorities.as_ref()),
+            ];
             for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
                 if let Err(error) = std::fs::File::open(file) {
                     let place = tree.at(&["host", "http", "tls", key]).place.clone();
@@ -208,31 +231,47 @@ impl Reading<'_> {
         let known: Vec<&str> = crate::backends::KINDS.iter().map(|kind| kind.name).collect();
         if events.backend.is_some() && !events.backends.is_empty() {
             let place = tree.at(&["events", "backends"]).place.clone();
-            let fault = Fault::new(place, "both backend and backends are given").also(tree.at(&["events", "backend"]).place.clone());
+            let fault = Fault::new(place, "both backend and backends are given")
+                .also(tree.at(&["events", "backend"]).place.clone());
             self.fault(fault.help("keep one of them"));
         }
         if events.enabled && events.backend.is_none() && events.backends.is_empty() {
             let place = tree.at(&["events", "enabled"]).place.clone();
-            self.fault(Fault::new(place, "events are enabled, and there is no backend").help("add backend: local, or backends: […]"));
+            self.fault(
+                Fault::new(place, "events are enabled, and there is no backend")
+                    .help("add backend: local, or backends: […]"),
+            );
         }
         let mut names: Vec<(crate::names::BackendName, Place)> = Vec::new();
         for (index, spec) in backends(settings).into_iter().enumerate() {
             let (entry, index) = (events.backend.is_none(), index.to_string());
             let place_of = |key: &str| {
-                let path: &[&str] = if entry { &["events", "backends", &index, key] } else { &["events", "backend"] };
+                let path: &[&str] =
+                    if entry { &["events", "backends", &index, key] } else { &["events", "backend"] };
                 tree.at(path).place.clone()
             };
             let pending = super::document::PENDING.iter().any(|(name, _)| *name == spec.kind);
             if !known.contains(&spec.kind.as_str()) {
-                let message = if pending { format!("backend {} is not in this build yet", spec.kind) } else { format!("unknown backend type {:?}", spec.kind) };
-                let near = nearest(&spec.kind, &known).filter(|_| !pending).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                let message = if pending {
+                    format!("backend {} is not in this build yet", spec.kind)
+                } else {
+                    format!("unknown backend type {:?}", spec.kind)
+                };
+                let near = nearest(&spec.kind, &known)
+                    .filter(|_| !pending)
+                    .map(|near| format!("did you mean {near:?}? "))
+                    .unwrap_or_default();
                 // A disabled section may name what will be there one day.
                 if events.enabled || !pending {
-                    self.fault(Fault::new(place_of("type"), message).help(format!("{near}available: {}", known.join(", "))));
+                    self.fault(
+                        Fault::new(place_of("type"), message)
+                            .help(format!("{near}available: {}", known.join(", "))),
+                    );
                 }
             }
             if let Some((_, first)) = names.iter().find(|(name, _)| *name == spec.name) {
-                let fault = Fault::new(place_of("name"), format!("two backends are called {:?}", spec.name)).also(first.clone());
+                let fault = Fault::new(place_of("name"), format!("two backends are called {:?}", spec.name))
+                    .also(first.clone());
                 self.fault(fault.help("give each a name: of its own"));
             }
             names.push((spec.name, place_of("type")));
@@ -247,19 +286,27 @@ impl Reading<'_> {
             let Some(node) = tree.at(&["routes"]).items().get(index) else { continue };
             let place = node.at(&["name"]).place.clone();
             if let Some((_, first)) = seen.iter().find(|(name, _)| *name == route.name.as_str()) {
-                let fault = Fault::new(place.clone(), format!("two routes are called {:?}", route.name)).also(first.clone());
+                let fault = Fault::new(place.clone(), format!("two routes are called {:?}", route.name))
+                    .also(first.clone());
                 self.fault(fault.help("give each a name of its own"));
             }
             seen.push((route.name.as_str(), place));
             if route.deliver.is_empty() {
-                let fault = Fault::new(node.at(&["deliver"]).place.clone(), format!("route {:?} delivers nowhere", route.name));
+                let fault = Fault::new(
+                    node.at(&["deliver"]).place.clone(),
+                    format!("route {:?} delivers nowhere", route.name),
+                );
                 self.fault(fault.help(format!("name a backend: {}", names.join(", "))));
             }
             for (target, name) in node.at(&["deliver"]).items().iter().zip(&route.deliver) {
                 if !names.contains(&name.as_str()) {
-                    let near = nearest(name.as_str(), &names).map(|near| format!("did you mean {near:?}? ")).unwrap_or_default();
+                    let near = nearest(name.as_str(), &names)
+                        .map(|near| format!("did you mean {near:?}? "))
+                        .unwrap_or_default();
                     let help = format!("{near}configured: {}", names.join(", "));
-                    self.fault(Fault::new(target.place.clone(), format!("there is no backend {name:?}")).help(help));
+                    self.fault(
+                        Fault::new(target.place.clone(), format!("there is no backend {name:?}")).help(help),
+                    );
                 }
             }
             for (node, step) in node.at(&["steps"]).items().iter().zip(&route.steps) {
@@ -273,13 +320,18 @@ impl Reading<'_> {
             return;
         }
         let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
-        let names: Vec<String> = files.filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".wasm")?.to_owned())).collect();
+        let names: Vec<String> = files
+            .filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".wasm")?.to_owned()))
+            .collect();
         let known: Vec<&str> = names.iter().map(String::as_str).collect();
         let help = match nearest(name, &known) {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("put {name}.wasm there, or set plugins.directory"),
         };
-        let fault = Fault::new(node.at(&["plugin"]).place.clone(), format!("there is no plugin {name:?} in {}", directory.display()));
+        let fault = Fault::new(
+            node.at(&["plugin"]).place.clone(),
+            format!("there is no plugin {name:?} in {}", directory.display()),
+        );
         self.fault(fault.help(help));
     }
 }
@@ -295,8 +347,10 @@ fn rule_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     if !path.is_dir() {
         return std::fs::metadata(path).map(|_| vec![path.to_owned()]);
     }
-    let yaml = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    let mut files: Vec<_> = std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).filter(yaml).collect();
+    let yaml =
+        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let mut files: Vec<_> =
+        std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).filter(yaml).collect();
     files.sort();
     Ok(files)
 }
@@ -327,9 +381,11 @@ fn set(tree: &mut Node, path: &[&str], node: Node) {
 /// A key without a value counts as one that is not there.
 fn filled(json: serde_json::Value) -> serde_json::Value {
     match json {
-        serde_json::Value::Object(map) => {
-            map.into_iter().filter(|(_, value)| !value.is_null()).map(|(key, value)| (key, filled(value))).collect()
-        }
+        serde_json::Value::Object(map) => map
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .map(|(key, value)| (key, filled(value)))
+            .collect(),
         serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
         serde_json::Value::Array(items) => serde_json::Value::Array(items.into_iter().map(filled).collect()),
         other => other,

@@ -5,9 +5,9 @@ mod document;
 mod fault;
 mod interpolate;
 mod load;
+pub mod settings;
 mod show;
 mod tree;
-pub mod settings;
 pub mod units;
 pub mod watch;
 
@@ -48,7 +48,8 @@ pub fn backends(settings: &Settings) -> Vec<BackendSpec> {
 }
 
 /// The sections of `events:` that backends know, and those of the document whose backends are not in this build.
-fn sections() -> impl Iterator<Item = (&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)> {
+fn sections() -> impl Iterator<Item = (&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)>
+{
     let built = crate::backends::KINDS.iter().map(|kind| (kind.name, kind.schema));
     built.chain(document::PENDING.iter().copied())
 }
@@ -60,7 +61,8 @@ pub fn schema() -> serde_json::Value {
     let mut root = generator.into_root_schema_for::<Settings>().to_value();
     for (name, part) in parts {
         let description = root["$defs"]["Events"]["properties"][name]["description"].clone();
-        root["$defs"]["Events"]["properties"][name] = serde_json::json!({ "description": description, "allOf": [part] });
+        root["$defs"]["Events"]["properties"][name] =
+            serde_json::json!({ "description": description, "allOf": [part] });
     }
     root
 }

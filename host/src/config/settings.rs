@@ -104,6 +104,7 @@ pub struct BackendEntry {
 }
 
 /// `events.publish_events`
+#[expect(clippy::struct_excessive_bools, reason = "the document's switches, key for key")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PublishEvents {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::Settings;
 
 const HIDDEN: &str = "(hidden)";
-const SECRETS: [&str; 8] = ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private"];
+const SECRETS: [&str; 8] =
+    ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private"];
 
 /// The settings as JSON; passwords in urls, tokens, keys and header values are hidden.
 pub fn show(settings: &Settings) -> Value {

@@ -35,7 +35,11 @@ fn the_samples_load() {
 
 #[test]
 fn variables_override_the_file() {
-    let env = [("EVENTS_ENABLED", "TRUE"), ("EVENTS_BACKEND", "redis_streams"), ("REDIS_EVENTS_URL", "redis://x:1/0")];
+    let env = [
+        ("EVENTS_ENABLED", "TRUE"),
+        ("EVENTS_BACKEND", "redis_streams"),
+        ("REDIS_EVENTS_URL", "redis://x:1/0"),
+    ];
     let settings = load_text("", &env).unwrap().settings;
     let spec = backends(&settings).remove(0);
     assert!(settings.events.unwrap().enabled);
@@ -46,7 +50,8 @@ fn variables_override_the_file() {
 
 #[test]
 fn interpolated_values_keep_yamls_types_and_add_no_yaml() {
-    let text = "events:\n  backend: redis_streams\n  redis_streams:\n    max_len: ${N}\n    stream_name: '${S}'\n";
+    let text =
+        "events:\n  backend: redis_streams\n  redis_streams:\n    max_len: ${N}\n    stream_name: '${S}'\n";
     let settings = load_text(text, &[("N", "5"), ("S", "a, ttl_seconds: 1")]).unwrap().settings;
     let config = backends(&settings).remove(0).config;
     assert_eq!(config["max_len"], 5);
@@ -60,22 +65,46 @@ fn broken_settings_say_what_to_write() {
         ("events:\n  enabld: true", "s.yaml:2:3: unknown key \"enabld\"; did you mean \"enabled\"?"),
         ("events:\n  enabled: 'yes'", "s.yaml:2:12: expected true or false here, found text (\"yes\")"),
         ("events:\n  enabled: 'true'", "leave the quotes out: true"),
-        ("events: { enabled: true, enabled: false }", "s.yaml:1:26: key \"enabled\" is given twice; keep one of them"),
-        ("events: { backend: redis_stream, enabled: true }", "unknown backend type \"redis_stream\"; did you mean \"redis_streams\"?"),
+        (
+            "events: { enabled: true, enabled: false }",
+            "s.yaml:1:26: key \"enabled\" is given twice; keep one of them",
+        ),
+        (
+            "events: { backend: redis_stream, enabled: true }",
+            "unknown backend type \"redis_stream\"; did you mean \"redis_streams\"?",
+        ),
         ("events: { backend: kafka, enabled: true }", "backend kafka is not in this build yet; available: "),
         ("events: { enabled: true }", "there is no backend; add backend: local"),
-        ("events: { backend: local, backends: [{ type: local }] }", "both backend and backends are given; keep one of them"),
-        ("events: { backends: [{ type: local }, { type: local }] }", "two backends are called \"local\"; give each a name: of its own"),
+        (
+            "events: { backend: local, backends: [{ type: local }] }",
+            "both backend and backends are given; keep one of them",
+        ),
+        (
+            "events: { backends: [{ type: local }, { type: local }] }",
+            "two backends are called \"local\"; give each a name: of its own",
+        ),
         ("events: { backends: [{ name: x }] }", "s.yaml:1:22: key \"type\" is missing here; add type: …"),
         ("events: { backends: local }", "make it a list: [\"local\"]"),
         ("events: { redis_streams: { max_lenn: 1 } }", "unknown key \"max_lenn\"; did you mean \"max_len\"?"),
-        ("events: { redis_streams: { max_len: many } }", "expected a whole number here, found text (\"many\")"),
+        (
+            "events: { redis_streams: { max_len: many } }",
+            "expected a whole number here, found text (\"many\")",
+        ),
         ("events: { redis_streams: { max_len: -1 } }", "-1 is out of range; write a number from 0 on"),
         ("events: { redis_streams: { url: 6379 } }", "put it in quotes: \"6379\""),
-        ("events: { redis_streams: { connection_pool: 5 } }", "expected a section of keys here, found a whole number (5)"),
-        ("events: { backends: [{ type: webhook, config: { url: x } }] }", "unknown key \"url\"; did you mean \"urls\"?"),
+        (
+            "events: { redis_streams: { connection_pool: 5 } }",
+            "expected a section of keys here, found a whole number (5)",
+        ),
+        (
+            "events: { backends: [{ type: webhook, config: { url: x } }] }",
+            "unknown key \"url\"; did you mean \"urls\"?",
+        ),
         ("events: { webhook: { urls: 'https://x' } }", "make it a list: [\"https://x\"]"),
-        ("events: { webhook: { retry_backoff: exponentially } }", "did you mean \"exponential\"? known: exponential, fixed"),
+        (
+            "events: { webhook: { retry_backoff: exponentially } }",
+            "did you mean \"exponential\"? known: exponential, fixed",
+        ),
         ("events: { webhook: { headers: { A: 1 } } }", "put it in quotes: \"1\""),
         ("events: { kafka: { compression_type: zip } }", "known here"),
         ("events: { kafka: { topik: x } }", "did you mean \"topic\"?"),
@@ -83,26 +112,59 @@ fn broken_settings_say_what_to_write() {
         ("events: { publish_events: { document_procesed: true } }", "did you mean \"document_processed\"?"),
         ("host: { listen: everywhere }", "invalid socket address syntax"),
         ("host: { workers: 1.5 }", "expected a whole number here, found a number (1.5)"),
-        ("host: { drain_timeout: 30 }", "\"30\" is not a number with a unit (ms, s, m, h, d); write it like 50ms or 24h"),
+        (
+            "host: { drain_timeout: 30 }",
+            "\"30\" is not a number with a unit (ms, s, m, h, d); write it like 50ms or 24h",
+        ),
         ("host: { http: { max_body: 8 megabytes } }", "write it like 64KiB or 32MiB"),
         ("host: { journal: { fsync: alway } }", "did you mean \"always\"? known: always, interval, never"),
-        ("host: { admin: { listen: '0.0.0.0:8081' } }", "is not a loopback address; the admin API has no credentials yet; write 127.0.0.1:8081"),
+        (
+            "host: { admin: { listen: '0.0.0.0:8081' } }",
+            "is not a loopback address; the admin API has no credentials yet; write 127.0.0.1:8081",
+        ),
         ("host: { http: { tls: { certificate: /none, key: /none } } }", "cannot read /none"),
         ("host: { http: { tls: { certificate: /none } } }", "key \"key\" is missing here"),
         ("routes: /nowhere", "cannot read the rules in /nowhere"),
         ("routes: [{ deliver: [] }]", "key \"name\" is missing here; add name: …"),
         ("routes: [{ name: r, deliver: [] }]", "route \"r\" delivers nowhere; name a backend"),
-        ("events: { backend: local }\nroutes: [{ name: r, deliver: [locl] }]", "s.yaml:2:31: there is no backend \"locl\"; did you mean \"local\"? configured: local"),
-        ("events: { backend: local }\nroutes: [{ name: r, deliver: [local] }, { name: r, deliver: [local] }]", "two routes are called \"r\""),
-        ("routes: [{ name: r, match: [{ exakt: { type: x } }], deliver: [] }]", "unknown key \"exakt\"; did you mean \"exact\"?"),
+        (
+            "events: { backend: local }\nroutes: [{ name: r, deliver: [locl] }]",
+            "s.yaml:2:31: there is no backend \"locl\"; did you mean \"local\"? configured: local",
+        ),
+        (
+            "events: { backend: local }\nroutes: [{ name: r, deliver: [local] }, { name: r, deliver: [local] }]",
+            "two routes are called \"r\"",
+        ),
+        (
+            "routes: [{ name: r, match: [{ exakt: { type: x } }], deliver: [] }]",
+            "unknown key \"exakt\"; did you mean \"exact\"?",
+        ),
         ("routes: [{ name: r, match: [{ exact: { type: 1 } }], deliver: [] }]", "put it in quotes: \"1\""),
         ("routes: [{ name: r, match: [exact], deliver: [] }]", "expected one of"),
-        ("routes: [{ name: r, match: [{ exact: { type: x }, prefix: { type: y } }], deliver: [] }]", "give each condition its own list item"),
-        ("routes: [{ name: r, match: { exact: { type: x } }, deliver: [] }]", "expected a list here, found a section of keys"),
-        ("events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: redact }], deliver: [local] }]", "there is no plugin \"redact\" in plugins; put redact.wasm there, or set plugins.directory"),
-        ("routes: [{ name: r, steps: [{ plugin: p, on_error: ignore }], deliver: [] }]", "write one of dead_letter, drop, pass, retry"),
-        ("routes: [{ name: r, steps: [{ plugin: p, limits: { memory: 32 } }], deliver: [] }]", "not a number with a unit"),
-        ("events: { webhook: { headers: { X: '${NOT_SET}' } } }", "environment variable NOT_SET is not set; set it, or give a default: ${NOT_SET:-…}"),
+        (
+            "routes: [{ name: r, match: [{ exact: { type: x }, prefix: { type: y } }], deliver: [] }]",
+            "give each condition its own list item",
+        ),
+        (
+            "routes: [{ name: r, match: { exact: { type: x } }, deliver: [] }]",
+            "expected a list here, found a section of keys",
+        ),
+        (
+            "events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: redact }], deliver: [local] }]",
+            "there is no plugin \"redact\" in plugins; put redact.wasm there, or set plugins.directory",
+        ),
+        (
+            "routes: [{ name: r, steps: [{ plugin: p, on_error: ignore }], deliver: [] }]",
+            "write one of dead_letter, drop, pass, retry",
+        ),
+        (
+            "routes: [{ name: r, steps: [{ plugin: p, limits: { memory: 32 } }], deliver: [] }]",
+            "not a number with a unit",
+        ),
+        (
+            "events: { webhook: { headers: { X: '${NOT_SET}' } } }",
+            "environment variable NOT_SET is not set; set it, or give a default: ${NOT_SET:-…}",
+        ),
         ("events: '${OPEN'", "a ${ has no }"),
         ("a: [", "s.yaml:1:5: not YAML"),
         ("a: *b", "not YAML"),
@@ -122,7 +184,8 @@ fn broken_settings_say_what_to_write() {
 
 #[test]
 fn every_fault_is_said_at_once() {
-    let error = load_text("events: { enabld: true, backend: 5 }\nhost: { drain_timeout: x }\nrouts: []", &[]).unwrap_err();
+    let error = load_text("events: { enabld: true, backend: 5 }\nhost: { drain_timeout: x }\nrouts: []", &[])
+        .unwrap_err();
     assert_eq!(error.lines().count(), 4, "{error}");
 }
 
@@ -132,7 +195,12 @@ fn a_fault_is_shown_with_its_line() {
     let path = dir.path().join("s.yaml");
     std::fs::write(&path, "events:\n  enabld: true\n").unwrap();
     let shown = load(&path, &|_| None).unwrap_err().render(false);
-    assert!(shown.contains("enabld: true") && shown.contains("s.yaml:2:3") && shown.contains("help: did you mean"), "{shown}");
+    assert!(
+        shown.contains("enabld: true")
+            && shown.contains("s.yaml:2:3")
+            && shown.contains("help: did you mean"),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -150,7 +218,8 @@ fn rules_may_stand_in_files_of_their_own() {
     std::fs::write(dir.path().join("rules/b.yaml"), "- name: b\n  deliver: [lcal]\n").unwrap();
     let settings = dir.path().join("s.yaml");
     let rules = dir.path().join("rules");
-    std::fs::write(&settings, format!("events: {{ backend: local }}\nroutes: {}\n", rules.display())).unwrap();
+    std::fs::write(&settings, format!("events: {{ backend: local }}\nroutes: {}\n", rules.display()))
+        .unwrap();
     let error = load(&settings, &|_| None).unwrap_err().to_string();
     assert!(error.contains("b.yaml:2:13: there is no backend \"lcal\""), "{error}");
     std::fs::write(dir.path().join("rules/b.yaml"), "- name: b\n  deliver: [local]\n").unwrap();

@@ -81,7 +81,9 @@ impl Node {
             Value::Scalar { text, plain: true } => typed(text),
             Value::Scalar { text, plain: false } => Json::String(text.clone()),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
-            Value::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect()
+            }
         }
     }
 
@@ -120,7 +122,13 @@ fn typed(text: &str) -> Json {
 
 /// Parses one file. `file` is its index among those that were read.
 pub(super) fn parse(text: &str, file: usize) -> Result<Node, Fault> {
-    let mut builder = Builder { parser: Parser::new_from_str(text), file, length: text.len(), anchors: HashMap::new(), count: 0 };
+    let mut builder = Builder {
+        parser: Parser::new_from_str(text),
+        file,
+        length: text.len(),
+        anchors: HashMap::new(),
+        count: 0,
+    };
     builder.document()
 }
 
@@ -161,9 +169,10 @@ impl<'a> Builder<'a> {
             let (event, place) = self.next()?;
             match event {
                 Event::StreamEnd => break,
-                Event::StreamStart | Event::DocumentEnd => {}
                 Event::DocumentStart(..) if root.is_some() => {
-                    return Err(self.fault(place.bytes, "a second document begins here").help("keep one document in a file"));
+                    return Err(self
+                        .fault(place.bytes, "a second document begins here")
+                        .help("keep one document in a file"));
                 }
                 Event::DocumentStart(..) => {
                     let (event, place) = self.next()?;
@@ -222,7 +231,8 @@ impl<'a> Builder<'a> {
                 _ => return Err(self.fault(at.bytes, "a key must be a word")),
             };
             if let Some((first, _)) = entries.iter().find(|(key, _)| key.name == name) {
-                let fault = self.fault(at.bytes, format!("key {name:?} is given twice")).also(first.place.clone());
+                let fault =
+                    self.fault(at.bytes, format!("key {name:?} is given twice")).also(first.place.clone());
                 return Err(fault.help("keep one of them"));
             }
             let (event, value) = self.next()?;

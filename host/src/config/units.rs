@@ -116,7 +116,7 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = &SIZES[..4];
-        let unit = binary.iter().rev().find(|(_, scale)| self.0 > 0 && self.0 % scale == 0);
+        let unit = binary.iter().rev().find(|(_, scale)| self.0 > 0 && self.0.is_multiple_of(*scale));
         let (unit, scale) = unit.copied().unwrap_or(("B", 1));
         write!(f, "{}{unit}", self.0 / scale)
     }

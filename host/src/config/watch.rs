@@ -35,14 +35,16 @@ impl Watcher {
             let _ = hint.try_send(());
         });
         let kernel = kernel.inspect_err(|error| tracing::warn!(%error, "no notice of changed files from the kernel; looking every 2 s")).ok();
-        let mut watcher = Self { seen: Vec::new(), files: Vec::new(), watched: BTreeSet::new(), kernel, hints };
+        let mut watcher =
+            Self { seen: Vec::new(), files: Vec::new(), watched: BTreeSet::new(), kernel, hints };
         watcher.watch(files);
         watcher
     }
 
     /// Watches these instead; contents as they were when last looked at count as known.
     pub fn watch(&mut self, files: Vec<PathBuf>) {
-        let known = |file: &PathBuf| self.files.iter().position(|other| other == file).map(|index| self.seen[index]);
+        let known =
+            |file: &PathBuf| self.files.iter().position(|other| other == file).map(|index| self.seen[index]);
         self.seen = files.iter().map(|file| known(file).unwrap_or_else(|| digest(file))).collect();
         self.files = files;
         let directories: BTreeSet<PathBuf> = self.files.iter().flat_map(|file| directories(file)).collect();
@@ -112,7 +114,9 @@ mod tests {
         prepare(dir.path());
         let mut watcher = Watcher::new(vec![dir.path().join("file")]);
         change(dir.path());
-        tokio::time::timeout(Duration::from_secs(10), watcher.changed()).await.expect("the change is noticed");
+        tokio::time::timeout(Duration::from_secs(10), watcher.changed())
+            .await
+            .expect("the change is noticed");
     }
 
     fn plain(dir: &Path) {

@@ -77,7 +77,12 @@ impl Lane {
         metrics: LaneMetrics,
         runtime: &Handle,
     ) -> Self {
-        let view = View { address: target.address.clone(), state: State::Connecting, error: None, since_ms: now_ms() };
+        let view = View {
+            address: target.address.clone(),
+            state: State::Connecting,
+            error: None,
+            since_ms: now_ms(),
+        };
         let shared = Arc::new(Shared {
             name: target.name.clone(),
             queue: Mutex::new(overflow.0),
@@ -318,8 +323,10 @@ impl Publisher {
                 self.pendings.admit(&mut batch, more);
             }
         }
-        let items: Vec<Item> =
-            batch.iter().map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key }).collect();
+        let items: Vec<Item> = batch
+            .iter()
+            .map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key })
+            .collect();
         let outcomes = self.target.backend.publish(&items).await;
         drop(items);
         let given_up = self.sort(batch, outcomes, &policy);
@@ -333,16 +340,15 @@ impl Publisher {
         let (mut given_up, mut first, mut held) = (Vec::new(), Vec::new(), Vec::new());
         let mut waiting: Vec<u64> = Vec::new();
         let mut lost = None;
-        let missing = std::iter::repeat_with(|| Err(Failure::Reconnect("the backend gave no outcome for an event".into())));
+        let missing = std::iter::repeat_with(|| {
+            Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
+        });
         let at_ms = now_ms();
         for (mut pending, outcome) in batch.into_iter().zip(outcomes.into_iter().chain(missing)) {
             let key = pending.outgoing.key;
-            let failure = match outcome {
-                Ok(_) => {
-                    self.confirmed(pending, at_ms, policy);
-                    continue;
-                }
-                Err(failure) => failure,
+            let Err(failure) = outcome else {
+                self.confirmed(pending, at_ms, policy);
+                continue;
             };
             if !matches!(failure, Failure::Held) {
                 self.shared.metrics.failures.inc();
@@ -401,7 +407,8 @@ impl Publisher {
             self.shared.metrics.latency.observe(Duration::from_millis(latency_ms).as_secs_f64());
         }
         if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
-            let document_id = event.subject().and_then(|subject| subject.strip_prefix("document/")).unwrap_or_default();
+            let document_id =
+                event.subject().and_then(|subject| subject.strip_prefix("document/")).unwrap_or_default();
             tracing::info!(
                 event_id = event.id(),
                 event_type = event.kind(),
@@ -424,28 +431,41 @@ impl Publisher {
             return given_up.into_iter().for_each(|(pending, _)| pending.outgoing.owed.settle());
         }
         tracing::warn!(backend = %self.shared.name, count, "given up, kept as dead letters: {}", given_up[0].1);
-        let (letters, owed): (Vec<_>, Vec<Owed>) = given_up.into_iter().map(|(pending, reason)| self.letter(pending, reason)).unzip();
+        let (letters, owed): (Vec<_>, Vec<Owed>) =
+            given_up.into_iter().map(|(pending, reason)| self.letter(pending, reason)).unzip();
         let store = self.dead_letters.clone();
         // The store blocks on an fsync.
         let kept = tokio::task::spawn_blocking(move || store.put(letters)).await;
         match kept.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(()) => owed.into_iter().for_each(Owed::settle),
-            Err(error) => tracing::error!(backend = %self.shared.name, error, "dead letters could not be kept; the events stay in the journal"),
+            Err(error) => {
+                tracing::error!(backend = %self.shared.name, error, "dead letters could not be kept; the events stay in the journal");
+            }
         }
     }
 
     fn letter(&self, pending: Pending, reason: String) -> (DeadLetter, Owed) {
         let Pending { outgoing: Outgoing { event, at_ms, route, owed, .. }, tries } = pending;
         let place = Place::Backend(self.shared.name.clone());
-        let letter =
-            DeadLetter { id: 0, event, reason, route: Some(route), place, tries, first_at_ms: at_ms, at_ms: now_ms() };
+        let letter = DeadLetter {
+            id: 0,
+            event,
+            reason,
+            route: Some(route),
+            place,
+            tries,
+            first_at_ms: at_ms,
+            at_ms: now_ms(),
+        };
         (letter, owed)
     }
 
     /// Waits for something to do.
     async fn rest(&self) {
         let due = self.pendings.next_due().into_iter().chain(self.not_before).min();
-        let limit = due.map_or(TIDY * 5, |due| due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1)));
+        let limit = due.map_or(TIDY * 5, |due| {
+            due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+        });
         self.sleep(limit).await;
     }
 

@@ -48,7 +48,8 @@ impl Pendings {
         if self.held.is_empty() {
             return;
         }
-        let due: Vec<u64> = self.held.iter().filter(|(_, held)| held.due <= now).map(|(key, _)| *key).collect();
+        let due: Vec<u64> =
+            self.held.iter().filter(|(_, held)| held.due <= now).map(|(key, _)| *key).collect();
         for key in due {
             let room = most.saturating_sub(batch.len());
             let Some(held) = self.held.get_mut(&key) else { continue };
@@ -87,7 +88,10 @@ impl Pendings {
     /// Gives back events of a batch, key by key and in order; each key then waits until `due`, before what it held.
     pub(super) fn hold(&mut self, events: Vec<(Pending, Instant)>) {
         for (pending, due) in events.into_iter().rev() {
-            let held = self.held.entry(pending.outgoing.key).or_insert_with(|| Held { due, events: VecDeque::new() });
+            let held = self
+                .held
+                .entry(pending.outgoing.key)
+                .or_insert_with(|| Held { due, events: VecDeque::new() });
             held.due = held.due.max(due);
             held.events.push_front(pending);
             self.count += 1;

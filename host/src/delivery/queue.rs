@@ -44,7 +44,11 @@ impl Queue {
     ///
     /// # Errors
     /// The group, and what the disk said: it is kept nowhere.
-    pub(super) fn push(&mut self, group: Vec<Outgoing>, bound: usize) -> Result<usize, (Vec<Outgoing>, String)> {
+    pub(super) fn push(
+        &mut self,
+        group: Vec<Outgoing>,
+        bound: usize,
+    ) -> Result<usize, (Vec<Outgoing>, String)> {
         if !self.spilling && self.memory.len() + group.len() <= bound.max(group.len()) {
             self.memory.extend(group);
             return Ok(0);
@@ -61,8 +65,11 @@ impl Queue {
         }
         let Some(overflow) = &mut self.overflow else { return Err((group, "no overflow".into())) };
         let heads: Vec<[u8; HEAD]> = group.iter().map(head).collect();
-        let parts: Vec<[&[u8]; 3]> =
-            group.iter().zip(&heads).map(|(out, head)| [&head[..], out.route.as_str().as_bytes(), out.event.record()]).collect();
+        let parts: Vec<[&[u8]; 3]> = group
+            .iter()
+            .zip(&heads)
+            .map(|(out, head)| [&head[..], out.route.as_str().as_bytes(), out.event.record()])
+            .collect();
         let records: Vec<&[&[u8]]> = parts.iter().map(|parts| &parts[..]).collect();
         if let Err(error) = overflow.append(&records) {
             return Err((group, error.to_string()));

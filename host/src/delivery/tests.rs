@@ -34,7 +34,13 @@ impl Scripted {
     }
 
     fn target(&self, max_retries: u32) -> Target {
-        Target { name: "scripted".into(), address: "here".into(), backend: Box::new(self.clone()), max_retries: Some(max_retries), pause: None }
+        Target {
+            name: "scripted".into(),
+            address: "here".into(),
+            backend: Box::new(self.clone()),
+            max_retries: Some(max_retries),
+            pause: None,
+        }
     }
 }
 
@@ -105,7 +111,13 @@ impl Bench {
     }
 
     fn push(&self, ids: std::ops::Range<u64>) {
-        let outgoing = |Item { event, key }| Outgoing { event, key, at_ms: 0, route: "r".into(), owed: Owed::untracked() };
+        let outgoing = |Item { event, key }| Outgoing {
+            event,
+            key,
+            at_ms: 0,
+            route: "r".into(),
+            owed: Owed::untracked(),
+        };
         self.lane.push(items(ids).into_iter().map(outgoing).collect());
     }
 }

@@ -57,7 +57,8 @@ impl Workshop {
                 let made = self.step(settings, route, index, step, plugin);
                 made.map_err(|problem| problems.push(problem)).ok()
             });
-            let (keys, steps): (Vec<_>, Vec<_>) = steps.map(|(key, step)| ((key, Arc::clone(&step)), step)).unzip();
+            let (keys, steps): (Vec<_>, Vec<_>) =
+                steps.map(|(key, step)| ((key, Arc::clone(&step)), step)).unzip();
             candidate.keys.extend(keys);
             candidate.steps.push(steps);
         }
@@ -100,7 +101,7 @@ impl Workshop {
         if let Some(known) = self.plugins.get(name).filter(|known| known.digest == digest) {
             return Ok(Arc::clone(known));
         }
-        Plugin::load(&self.engine, name.clone(), &bytes).map_err(|error| error.to_string())
+        Plugin::load(&self.engine, name, &bytes).map_err(|error| error.to_string())
     }
 
     fn step(
@@ -112,9 +113,12 @@ impl Workshop {
         plugin: &Arc<Plugin>,
     ) -> Result<(StepKey, Arc<Step>), String> {
         let limits = Limits::resolve(&step.limits, &settings.plugins.limits);
-        let as_json = |error| format!("route {}: step {index}: cannot write its settings as JSON: {error}", route.name);
+        let as_json =
+            |error| format!("route {}: step {index}: cannot write its settings as JSON: {error}", route.name);
         let text = serde_json::to_string(&step.settings).map_err(as_json)?;
-        let spec = serde_json::to_string(&(&step.settings, step.limits, settings.plugins.limits, step.on_error)).map_err(as_json)?;
+        let spec =
+            serde_json::to_string(&(&step.settings, step.limits, settings.plugins.limits, step.on_error))
+                .map_err(as_json)?;
         let key = StepKey { route: route.name.clone(), index, digest: plugin.digest, spec };
         if let Some(known) = self.steps.get(&key) {
             return Ok((key, Arc::clone(known)));

@@ -101,4 +101,3 @@ impl Intake for Gate {
         Ok(())
     }
 }
-

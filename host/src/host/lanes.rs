@@ -74,8 +74,10 @@ impl Lanes {
             match change {
                 Change::Keep => lanes.iter().for_each(|lane| lane.set_policy(plan.policy.clone())),
                 Change::Connect(targets) => {
-                    let fresh: Vec<_> =
-                        targets.into_iter().filter_map(|target| self.connect(target, &plan.policy, &mut lanes)).collect();
+                    let fresh: Vec<_> = targets
+                        .into_iter()
+                        .filter_map(|target| self.connect(target, &plan.policy, &mut lanes))
+                        .collect();
                     superfluous.append(&mut lanes);
                     lanes = fresh;
                 }
@@ -102,7 +104,12 @@ impl Lanes {
     }
 
     /// Hands the target to the lane of its name, or starts one.
-    fn connect(&self, (target, overflow): (Target, Option<Overflow>), policy: &Policy, before: &mut Vec<Lane>) -> Option<Lane> {
+    fn connect(
+        &self,
+        (target, overflow): (Target, Option<Overflow>),
+        policy: &Policy,
+        before: &mut Vec<Lane>,
+    ) -> Option<Lane> {
         if let Some(index) = before.iter().position(|lane| *lane.name() == target.name) {
             let lane = before.swap_remove(index);
             lane.retarget(target, policy.clone());
@@ -129,5 +136,6 @@ fn open(spec: &BackendSpec, data: &std::path::Path) -> Result<Vec<Target>, Strin
         let known: Vec<_> = backends::KINDS.iter().map(|kind| kind.name).collect();
         format!("backend {}: unknown type {:?}; known are {}", spec.name, spec.kind, known.join(", "))
     })?;
-    (kind.open)(spec.name.clone(), &spec.config, data).map_err(|problem| format!("backend {}: {problem}", spec.name))
+    (kind.open)(spec.name.clone(), &spec.config, data)
+        .map_err(|problem| format!("backend {}: {problem}", spec.name))
 }

@@ -132,10 +132,13 @@ impl Host {
         let swapper = swapper(path, &settings, &snapshot, &gate, &journal, &dead_letters, &metrics)?;
         swapper.reload().await?;
         let workers = start_workers(&settings, &snapshot, &journal, &dead_letters, &metrics)?;
-        let view = Arc::new(View { swapper, journal, dead_letters, metrics, gate: Arc::clone(&gate), started });
+        let view =
+            Arc::new(View { swapper, journal, dead_letters, metrics, gate: Arc::clone(&gate), started });
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
-        let admin = admin::serve(settings.host.admin.listen, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
+        let admin = admin::serve(settings.host.admin.listen, Arc::clone(&view), stop_admin.clone())
+            .await
+            .map_err(room)?;
         let host = Self { view, ingress, admin, workers, stop_ingress, stop_admin };
         host.announce(&settings);
         Ok(host)
@@ -145,9 +148,13 @@ impl Host {
         let took_ms = self.view.started.elapsed().as_millis();
         tracing::info!(listen = %self.ingress.local_addr, admin = %self.admin.local_addr, took_ms, "ready");
         if settings.events.is_none() {
-            tracing::warn!("the settings have no `events` section: events are accepted and dropped; set events.enabled: true and a backend");
+            tracing::warn!(
+                "the settings have no `events` section: events are accepted and dropped; set events.enabled: true and a backend"
+            );
         } else if !self.view.gate.enabled() {
-            tracing::warn!("events.enabled is false: events are accepted and dropped; set it to true to publish");
+            tracing::warn!(
+                "events.enabled is false: events are accepted and dropped; set it to true to publish"
+            );
         }
     }
 
@@ -164,7 +171,9 @@ impl Host {
         self.ingress.stopped().await;
         self.view.journal.stop_dispatch();
         let workers = self.workers;
-        let joined = tokio::task::spawn_blocking(move || workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok()));
+        let joined = tokio::task::spawn_blocking(move || {
+            workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok())
+        });
         if !joined.await.unwrap_or(false) {
             tracing::error!("a worker ended by a panic; its events stay in the journal");
         }
@@ -191,7 +200,8 @@ fn swapper(
     let workshop = Workshop::new(engine, Arc::clone(metrics), worker_count(settings));
     let runtime = tokio::runtime::Handle::current();
     let lanes = lanes::Lanes::new(data.clone(), dead_letters.clone(), Arc::clone(metrics), runtime);
-    let rooms = swap::Rooms { gate: Arc::clone(gate), journal: journal.clone(), metrics: Arc::clone(metrics) };
+    let rooms =
+        swap::Rooms { gate: Arc::clone(gate), journal: journal.clone(), metrics: Arc::clone(metrics) };
     Ok(Arc::new(Swapper::new(path, settings, Arc::clone(snapshot), rooms, workshop, lanes)))
 }
 

@@ -137,7 +137,9 @@ impl Swapper {
         let this = Arc::clone(self);
         // Compiling a plugin takes up to seconds, and reading files blocks.
         let swap = tokio::task::spawn_blocking(move || this.reload_blocking());
-        swap.await.unwrap_or_else(|error| Err(Refused { problems: vec![format!("the reload ended early: {error}")] }))
+        swap.await.unwrap_or_else(|error| {
+            Err(Refused { problems: vec![format!("the reload ended early: {error}")] })
+        })
     }
 
     fn reload_blocking(&self) -> Result<u64, Refused> {
@@ -165,7 +167,10 @@ impl Swapper {
         self.metrics.swaps_refused.inc();
         let mut status = self.status.write();
         for problem in &refused.problems {
-            tracing::error!(generation = status.generation, "candidate refused, the last good snapshot goes on: {problem}");
+            tracing::error!(
+                generation = status.generation,
+                "candidate refused, the last good snapshot goes on: {problem}"
+            );
         }
         status.refused = Some(RefusedStatus { at_ms: now_ms(), problems: refused.problems.clone() });
     }

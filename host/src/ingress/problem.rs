@@ -32,12 +32,18 @@ struct Member {
     detail: String,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
 fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, name: &str, title: &'static str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        name: &str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         let kind = format!("urn:stagewire:problem:{name}");
         Self { kind, title, status, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
     }
@@ -52,7 +58,8 @@ impl Problem {
     }
 
     pub(super) fn busy(detail: &str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the host is busy", detail).retry_after(Duration::from_secs(1))
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", "the host is busy", detail)
+            .retry_after(Duration::from_secs(1))
     }
 
     pub(super) fn too_large(detail: String) -> Self {
@@ -82,10 +89,17 @@ impl From<Unreadable> for Problem {
                 "the media type is not understood",
                 detail,
             )
-            .with(header::ACCEPT, HeaderValue::from_static("application/cloudevents+json, application/cloudevents-batch+json")),
+            .with(
+                header::ACCEPT,
+                HeaderValue::from_static("application/cloudevents+json, application/cloudevents-batch+json"),
+            ),
             Unreadable::Event(_) => Self::new(StatusCode::BAD_REQUEST, "malformed", title, detail),
             Unreadable::Batch(errors) => {
-                let member = |(index, DecodeError { pointer, message, .. })| Member { index, pointer, detail: message };
+                let member = |(index, DecodeError { pointer, message, .. })| Member {
+                    index,
+                    pointer,
+                    detail: message,
+                };
                 let mut problem = Self::new(StatusCode::BAD_REQUEST, "malformed", title, detail);
                 problem.errors = errors.into_iter().map(member).collect();
                 problem
@@ -99,11 +113,13 @@ impl From<Refusal> for Problem {
         let detail = refusal.to_string();
         match refusal {
             Refusal::Full { retry_after } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "the journal is full", detail).retry_after(retry_after)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "full", "the journal is full", detail)
+                    .retry_after(retry_after)
             }
             Refusal::Disk(_) => {
                 let pause = Duration::from_secs(5);
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk", "the journal cannot write", detail).retry_after(pause)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "disk", "the journal cannot write", detail)
+                    .retry_after(pause)
             }
             Refusal::Stopping => Self::busy(&detail),
             Refusal::Rule { index, message, .. } => {

@@ -49,7 +49,8 @@ impl Backlog {
     /// [`LogError`]
     pub fn take(&mut self, most: usize) -> Result<Vec<(Bytes, Owed)>, LogError> {
         let mut records = Vec::new();
-        while records.len() < most && self.taken < self.log.next_offset() && self.ledger.has_room(self.taken) {
+        while records.len() < most && self.taken < self.log.next_offset() && self.ledger.has_room(self.taken)
+        {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
                 None => self.reader.insert(SegmentReader::open(&self.dir, self.taken)?),
@@ -69,7 +70,11 @@ impl Backlog {
 
     /// Bytes of what is not settled, in whole segments; 0 where there is nothing.
     pub fn bytes(&self) -> u64 {
-        if self.ledger.cursor() == self.log.next_offset() { 0 } else { self.log.bytes_from(self.ledger.cursor()) }
+        if self.ledger.cursor() == self.log.next_offset() {
+            0
+        } else {
+            self.log.bytes_from(self.ledger.cursor())
+        }
     }
 
     /// Moves the cursor over what is settled, writes it down and removes what lies behind it.

@@ -75,7 +75,8 @@ impl DeadLetters {
     /// # Errors
     /// Which directory, and what is wrong with it.
     pub fn open(dir: &Path) -> Result<Self, String> {
-        let cannot = |error: fjall::Error| format!("cannot open the dead letters in {}: {error}", dir.display());
+        let cannot =
+            |error: fjall::Error| format!("cannot open the dead letters in {}: {error}", dir.display());
         let database = Database::builder(dir).cache_size(4 << 20).worker_threads(1).open().map_err(cannot)?;
         let letters = database.keyspace("letters", KeyspaceCreateOptions::default).map_err(cannot)?;
         let last = letters.last_key_value().map(fjall::Guard::key).transpose().map_err(cannot)?;

@@ -51,7 +51,16 @@ impl Feed {
         dir: PathBuf,
     ) -> Self {
         let place = Mutex::new(Place { behind: Some(ledger.cursor()), read_to: 0 });
-        Self { shard, shards, worker: Mutex::new(Some(worker)), place, woken: Condvar::new(), ledger, next, dir }
+        Self {
+            shard,
+            shards,
+            worker: Mutex::new(Some(worker)),
+            place,
+            woken: Condvar::new(),
+            ledger,
+            next,
+            dir,
+        }
     }
 
     pub(super) fn takes(&self, key: u64) -> bool {
@@ -71,7 +80,9 @@ impl Feed {
         if !self.ledger.has_room(last) {
             place.behind = Some(first);
             forget(batch);
-        } else if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) = worker.try_send(batch) {
+        } else if let Err(TrySendError::Full(batch) | TrySendError::Disconnected(batch)) =
+            worker.try_send(batch)
+        {
             place.behind = Some(first);
             forget(batch);
         }
@@ -118,7 +129,7 @@ impl Feed {
                 let Some(record) = reader.next() else { break };
                 let (offset, record) = record.inspect_err(|_| self.remember(position))?;
                 position = offset + 1;
-                batch.extend(self.accept(offset, record));
+                batch.extend(self.accept(offset, &record));
             }
             let stuck = batch.is_empty();
             if !batch.is_empty() && !self.hand_over(batch) {
@@ -146,15 +157,18 @@ impl Feed {
         self.place.lock().behind = Some(position);
     }
 
-    fn accept(&self, offset: u64, record: bytes::Bytes) -> Option<Accepted> {
+    fn accept(&self, offset: u64, record: &bytes::Bytes) -> Option<Accepted> {
         let bytes = record.len() as u64;
         let Some((at_ms, event)) = decode(record) else {
             tracing::error!(offset, "a journal record is no event; skipped");
             Owed::new(&self.ledger, offset, bytes).settle();
             return None;
         };
-        self.takes(key_hash(event.ordering_key()))
-            .then(|| Accepted { event, at_ms, owed: Owed::new(&self.ledger, offset, bytes) })
+        self.takes(key_hash(event.ordering_key())).then(|| Accepted {
+            event,
+            at_ms,
+            owed: Owed::new(&self.ledger, offset, bytes),
+        })
     }
 
     /// Waits for room in the worker's inbox. False when the feed was stopped meanwhile.

@@ -58,7 +58,9 @@ impl Keeper {
         }
         match write_cursor(&self.shared.dir, cursor) {
             Ok(()) => self.written = cursor,
-            Err(error) => tracing::warn!(%error, "cannot write the journal's cursor; more is handed out again after a crash"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot write the journal's cursor; more is handed out again after a crash");
+            }
         }
         cursor == self.written
     }
@@ -83,7 +85,8 @@ impl Keeper {
         let mut kept: u64 = settled.iter().map(|(_, _, bytes)| bytes).sum();
         let mut unwanted = 0;
         for (base, end, bytes) in settled {
-            let old = age(&segment::path(&self.shared.dir, base)).is_some_and(|age| age > options.retention_age);
+            let old =
+                age(&segment::path(&self.shared.dir, base)).is_some_and(|age| age > options.retention_age);
             if !old && kept <= options.retention_bytes {
                 break;
             }
@@ -99,7 +102,7 @@ impl Keeper {
             return;
         }
         let file = self.shared.dir.join("probe");
-        let tried = std::fs::write(&file, [0; 65_536]);
+        let tried = std::fs::write(&file, vec![0; 65_536]);
         let removed = std::fs::remove_file(&file);
         if tried.and(removed).is_ok() {
             self.shared.note_writable(None);

@@ -18,7 +18,12 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) fn new(cursor: u64, unsettled_bytes: u64) -> Self {
         let words = (0..WINDOW / 64).map(|_| AtomicU64::new(0)).collect();
-        Self { words, cursor: cursor.into(), unsettled_bytes: unsettled_bytes.into(), lost: AtomicU64::new(0) }
+        Self {
+            words,
+            cursor: cursor.into(),
+            unsettled_bytes: unsettled_bytes.into(),
+            lost: AtomicU64::new(0),
+        }
     }
 
     /// The lowest offset that is not settled.

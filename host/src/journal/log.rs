@@ -84,10 +84,20 @@ impl SegmentLog {
         let last = bases.last().copied().unwrap_or_default();
         let path = segment::path(dir, last);
         let next = mend_tail(&path, last)?;
-        let size = |base: u64| std::fs::metadata(segment::path(dir, base)).map(|meta| Segment { base, bytes: meta.len() });
+        let size = |base: u64| {
+            std::fs::metadata(segment::path(dir, base)).map(|meta| Segment { base, bytes: meta.len() })
+        };
         let segments = bases.into_iter().map(size).collect::<io::Result<_>>().map_err(io_at(dir))?;
         let active = OpenOptions::new().append(true).open(&path).map_err(io_at(&path))?;
-        Ok(Self { dir: dir.to_owned(), options, segments, active, next, staged: Vec::new(), staged_records: 0 })
+        Ok(Self {
+            dir: dir.to_owned(),
+            options,
+            segments,
+            active,
+            next,
+            staged: Vec::new(),
+            staged_records: 0,
+        })
     }
 
     /// The offset that the next record will get.
@@ -229,7 +239,11 @@ impl SegmentLog {
     /// The segments that lie wholly before `offset`, oldest first: base, end and bytes.
     pub(super) fn closed_before(&self, offset: u64) -> impl Iterator<Item = (u64, u64, u64)> {
         let ends = self.segments.iter().skip(1).map(|segment| segment.base);
-        self.segments.iter().zip(ends).map(|(segment, end)| (segment.base, end, segment.bytes)).take_while(move |(_, end, _)| *end <= offset)
+        self.segments
+            .iter()
+            .zip(ends)
+            .map(|(segment, end)| (segment.base, end, segment.bytes))
+            .take_while(move |(_, end, _)| *end <= offset)
     }
 
     /// Removes the oldest segments until the log is at most so large; the one that is written stays.
@@ -303,9 +317,10 @@ fn mend_tail(path: &Path, base: u64) -> Result<u64, LogError> {
 
 /// A place where a test lets the process die; nothing otherwise.
 #[inline]
-pub(super) fn step(_name: &str) {
+pub(super) fn step(name: &str) {
+    let _ = name;
     #[cfg(test)]
-    if std::env::var("STAGEWIRE_TEST_DIE_AT").is_ok_and(|at| at == _name) {
+    if std::env::var("STAGEWIRE_TEST_DIE_AT").is_ok_and(|at| at == name) {
         std::process::abort();
     }
 }

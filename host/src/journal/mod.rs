@@ -338,7 +338,9 @@ fn lock(data: &Path) -> Result<File, OpenError> {
         Err(std::fs::TryLockError::Error(error)) => return Err(log::io_at(&path)(error).into()),
     }
     // The pid is for people only; the lock holds without it.
-    let _ = file.set_len(0).and_then(|()| io::Write::write_all(&mut &file, std::process::id().to_string().as_bytes()));
+    let _ = file
+        .set_len(0)
+        .and_then(|()| io::Write::write_all(&mut &file, std::process::id().to_string().as_bytes()));
     Ok(file)
 }
 
@@ -349,13 +351,13 @@ fn lock(data: &Path) -> Result<File, OpenError> {
 pub fn read(data: &Path, from: u64) -> Result<impl Iterator<Item = Result<Record, LogError>>, LogError> {
     let reader = SegmentReader::open(&data.join("journal"), from)?;
     Ok(reader.filter_map(|entry| match entry {
-        Ok((offset, record)) => decode(record).map(|(at_ms, event)| Ok(Record { offset, at_ms, event })),
+        Ok((offset, record)) => decode(&record).map(|(at_ms, event)| Ok(Record { offset, at_ms, event })),
         Err(error) => Some(Err(error)),
     }))
 }
 
 /// A journal record: when it was accepted, then the event's own record.
-fn decode(record: Bytes) -> Option<(u64, Event)> {
+fn decode(record: &Bytes) -> Option<(u64, Event)> {
     let at_ms = u64::from_le_bytes(record.get(..8)?.try_into().ok()?);
     Some((at_ms, Event::from_record(record.slice(8..)).ok()?))
 }

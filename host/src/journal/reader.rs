@@ -23,7 +23,8 @@ impl SegmentReader {
     /// # Errors
     /// Where the directory cannot be read.
     pub fn open(dir: &Path, from: u64) -> Result<Self, LogError> {
-        let mut reader = Self { dir: dir.to_owned(), next: from, base: 0, groups: None, ready: VecDeque::new() };
+        let mut reader =
+            Self { dir: dir.to_owned(), next: from, base: 0, groups: None, ready: VecDeque::new() };
         reader.enter(from)?;
         Ok(reader)
     }

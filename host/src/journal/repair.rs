@@ -120,7 +120,8 @@ fn check_segment(
             Found::Group(group) if group.first >= report.end => {
                 keep((at, group.size()))?;
                 report.end = group.first + u64::from(group.count);
-                report.events += group.records().filter(|(_, record)| decode(record.clone()).is_some()).count() as u64;
+                report.events +=
+                    group.records().filter(|(_, record)| decode(record).is_some()).count() as u64;
                 continue;
             }
             Found::End => return Ok(report),

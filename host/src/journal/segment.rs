@@ -26,7 +26,10 @@ pub(super) fn bases(dir: &Path) -> io::Result<Vec<u64>> {
     let mut bases = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let base = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|base| base.parse::<u64>().ok());
+        let base = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".seg"))
+            .and_then(|base| base.parse::<u64>().ok());
         bases.extend(base);
     }
     bases.sort_unstable();
@@ -43,7 +46,10 @@ pub(super) fn encode(buffer: &mut Vec<u8>, first: u64, records: &[&[&[u8]]]) -> 
         buffer.extend_from_slice(&u32::try_from(length).map_err(|_| too_large())?.to_le_bytes());
         parts.iter().for_each(|part| buffer.extend_from_slice(part));
     }
-    let body = u32::try_from(buffer.len() - start - HEAD).ok().filter(|body| *body <= MOST_BODY).ok_or_else(too_large)?;
+    let body = u32::try_from(buffer.len() - start - HEAD)
+        .ok()
+        .filter(|body| *body <= MOST_BODY)
+        .ok_or_else(too_large)?;
     let count = u32::try_from(records.len()).map_err(|_| too_large())?;
     let head = &mut buffer[start..start + HEAD];
     head[..4].copy_from_slice(&MAGIC);

@@ -128,7 +128,10 @@ async fn the_data_directory_belongs_to_one_host() {
     let dir = tempfile::tempdir().unwrap();
     let journal = Journal::open(dir.path(), options()).unwrap();
     let second = Journal::open(dir.path(), options()).err().unwrap().to_string();
-    assert!(second.contains(&format!("in use by another stagewire (process {})", std::process::id())), "{second}");
+    assert!(
+        second.contains(&format!("in use by another stagewire (process {})", std::process::id())),
+        "{second}"
+    );
     journal.close().await;
     Journal::open(dir.path(), options()).unwrap().close().await;
 }
@@ -166,7 +169,8 @@ async fn retention_removes_settled_segments_only() {
     assert!(first.offset > 0 && first.offset <= 150, "{}", first.offset);
     drop(rest);
     journal.close().await;
-    let kept: Vec<_> = read(dir.path(), 150).unwrap().map(|record| record.unwrap().event.id().to_owned()).collect();
+    let kept: Vec<_> =
+        read(dir.path(), 150).unwrap().map(|record| record.unwrap().event.id().to_owned()).collect();
     assert_eq!(kept, (150..200).map(|id: u64| id.to_string()).collect::<Vec<_>>());
 }
 
@@ -219,7 +223,8 @@ async fn a_death_between_any_two_steps_is_harmless() {
         let dir = tempfile::tempdir().unwrap();
         let status = again("journal::tests::dying_child", dir.path(), "STAGEWIRE_TEST_DIE_AT", step);
         assert!(!status.success(), "the child should have died at {step:?}");
-        let acknowledged: u64 = std::fs::read_to_string(dir.path().join("acknowledged")).unwrap().parse().unwrap();
+        let acknowledged: u64 =
+            std::fs::read_to_string(dir.path().join("acknowledged")).unwrap().parse().unwrap();
         let journal = Journal::open(dir.path(), options()).unwrap_or_else(|error| panic!("{step}: {error}"));
         let stats = journal.stats();
         assert!(stats.next >= acknowledged, "{step}: {acknowledged} acknowledged, {} there", stats.next);
@@ -314,7 +319,7 @@ proptest! {
         let log = SegmentLog::open(&dir.path().join("journal"), LogOptions::default()).unwrap();
         // Ids have one or two digits, so that groups differ by a few bytes.
         let whole = (cut / group) as u64;
-        prop_assert!(log.next_offset() % 3 == 0, "half a group was kept");
+        prop_assert!(log.next_offset().is_multiple_of(3), "half a group was kept");
         prop_assert!(log.next_offset().abs_diff(whole * 3) <= 3);
         let read = SegmentReader::open(&dir.path().join("journal"), 0).unwrap().map(Result::unwrap).count() as u64;
         prop_assert_eq!(read, log.next_offset());

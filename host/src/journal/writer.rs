@@ -92,7 +92,8 @@ impl Writer {
         let at = at_ms.to_le_bytes();
         let mut log = self.shared.log.lock();
         for append in &self.waiting {
-            let parts: Vec<[&[u8]; 2]> = append.events.iter().map(|event| [&at[..], event.record()]).collect();
+            let parts: Vec<[&[u8]; 2]> =
+                append.events.iter().map(|event| [&at[..], event.record()]).collect();
             let records: Vec<&[&[u8]]> = parts.iter().map(|parts| &parts[..]).collect();
             log.stage(&records)?;
         }
@@ -132,7 +133,8 @@ impl Writer {
             for event in events {
                 let bytes = event.record().len() as u64;
                 if !shares.is_empty() {
-                    let shard = usize::try_from(key_hash(event.ordering_key()) % shares.len() as u64).unwrap_or_default();
+                    let shard = usize::try_from(key_hash(event.ordering_key()) % shares.len() as u64)
+                        .unwrap_or_default();
                     let owed = Owed::new(&self.shared.ledger, first, bytes);
                     shares[shard].push(Accepted { event, at_ms, owed });
                 }

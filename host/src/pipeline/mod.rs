@@ -69,7 +69,15 @@ impl Worker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let outbox = Outbox::new(dead_letters, Arc::clone(&metrics));
-        Self { index, inbox, snapshot, outbox, held: Held::default(), suspension: Suspension::default(), metrics }
+        Self {
+            index,
+            inbox,
+            snapshot,
+            outbox,
+            held: Held::default(),
+            suspension: Suspension::default(),
+            metrics,
+        }
     }
 
     /// Processes events until the inbox is closed. What is held for a retry then stays in the journal.

@@ -72,7 +72,9 @@ impl Outbox {
                 owed.into_iter().for_each(Owed::settle);
             }
             // Not settled: the journal hands them out again after a restart.
-            Err(error) => tracing::error!(count, error, "cannot keep dead letters; the events stay in the journal"),
+            Err(error) => {
+                tracing::error!(count, error, "cannot keep dead letters; the events stay in the journal");
+            }
         }
     }
 }

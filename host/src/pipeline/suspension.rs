@@ -48,7 +48,10 @@ impl Suspension {
         let (_, strikes) = self.struck.iter().find(|(other, _)| Arc::ptr_eq(other, step))?;
         let until = strikes.until.filter(|until| *until > Instant::now())?;
         let left = until.saturating_duration_since(Instant::now()).as_millis();
-        let reason = format!("{}; suspended after failing {} times in a row, next try in {left} ms", strikes.reason, strikes.count);
+        let reason = format!(
+            "{}; suspended after failing {} times in a row, next try in {left} ms",
+            strikes.reason, strikes.count
+        );
         Some(Failed { reason, transient: false })
     }
 

@@ -68,8 +68,8 @@ impl Plugin {
     ///
     /// # Errors
     /// [`PluginError::Refused`] with the reason.
-    pub fn load(engine: &Arc<Engine>, name: PluginName, bytes: &[u8]) -> Result<Arc<Self>, PluginError> {
-        Self::check(engine, &name, bytes).map(Arc::new).map_err(|refusal| refusal.of(&name))
+    pub fn load(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Arc<Self>, PluginError> {
+        Self::check(engine, name, bytes).map(Arc::new).map_err(|refusal| refusal.of(name))
     }
 
     /// What the plugin says of itself.

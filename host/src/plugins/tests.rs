@@ -22,11 +22,11 @@ fn bytes(name: &str) -> Vec<u8> {
 }
 
 fn load(name: &str) -> Result<Arc<Plugin>, PluginError> {
-    Plugin::load(&ENGINE, name.into(), &bytes(name))
+    Plugin::load(&ENGINE, &name.into(), &bytes(name))
 }
 
 fn refusal(name: &str, bytes: &[u8]) -> String {
-    Plugin::load(&ENGINE, name.into(), bytes).unwrap_err().to_string()
+    Plugin::load(&ENGINE, &name.into(), bytes).unwrap_err().to_string()
 }
 
 fn prepare(name: &str, settings: &str, limits: Limits) -> Result<Step, PluginError> {
@@ -257,7 +257,7 @@ fn an_import_that_is_not_given_is_refused_by_name() {
 fn compiled_code_is_kept_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let engine = Engine::new(Some(directory.path())).unwrap();
-    Plugin::load(&engine, "keeps-all".into(), &bytes("keeps-all")).unwrap();
+    Plugin::load(&engine, &"keeps-all".into(), &bytes("keeps-all")).unwrap();
     assert!(std::fs::read_dir(directory.path()).unwrap().next().is_some());
 }
 
@@ -267,6 +267,6 @@ proptest::proptest! {
         let mut bytes = bytes("keeps-all");
         let at = at % bytes.len();
         bytes[at] = value;
-        let _ = Plugin::load(&ENGINE, "mangled".into(), &bytes);
+        let _ = Plugin::load(&ENGINE, &"mangled".into(), &bytes);
     }
 }

@@ -34,7 +34,9 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// A media type or charset that is not understood.
-    #[error("content type {0:?} is not understood; send application/cloudevents+json, application/cloudevents-batch+json, or any type with ce- headers (binary mode)")]
+    #[error(
+        "content type {0:?} is not understood; send application/cloudevents+json, application/cloudevents-batch+json, or any type with ce- headers (binary mode)"
+    )]
     MediaType(String),
     /// One event is malformed.
     #[error(transparent)]
@@ -53,7 +55,8 @@ pub fn mode(headers: &HeaderMap) -> Result<Mode, Unreadable> {
     let text = String::from_utf8_lossy(value.as_bytes());
     let (essence, parameters) = text.split_once(';').unwrap_or((&text, ""));
     let essence = essence.trim();
-    let begins = |prefix: &str| essence.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    let begins =
+        |prefix: &str| essence.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if !begins("application/cloudevents") {
         return Ok(Mode::Binary);
     }
@@ -98,9 +101,14 @@ fn decode_binary(headers: &HeaderMap, body: &Bytes) -> Result<Event, Unreadable>
     }
     match specversion.as_deref() {
         Some("1.0") => {}
-        Some(other) => return Err(wrong("specversion", &format!("specversion {other:?} is not supported; send 1.0"))),
+        Some(other) => {
+            return Err(wrong("specversion", &format!("specversion {other:?} is not supported; send 1.0")));
+        }
         None => {
-            return Err(wrong("specversion", "header ce-specversion is missing; send \"ce-specversion: 1.0\" (binary mode) or content type application/cloudevents+json"));
+            return Err(wrong(
+                "specversion",
+                "header ce-specversion is missing; send \"ce-specversion: 1.0\" (binary mode) or content type application/cloudevents+json",
+            ));
         }
     }
     if let Some(content_type) = headers.get(CONTENT_TYPE) {
@@ -155,7 +163,9 @@ pub fn encode_binary(event: &Event) -> (HeaderMap, Bytes) {
     }
     // JSON is what an event without a media type has; in binary mode that must be said.
     let implied = (event.data_kind() == DataKind::Json).then_some("application/json");
-    if let Some(value) = event.data_content_type().or(implied).and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()) {
+    if let Some(value) =
+        event.data_content_type().or(implied).and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok())
+    {
         headers.insert(CONTENT_TYPE, value);
     }
     (headers, event.data_bytes())

@@ -57,7 +57,8 @@ pub fn is_json(content_type: Option<&str>) -> bool {
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     let Some((_, subtype)) = essence.split_once('/') else { return false };
     let ends = |suffix: &str| {
-        subtype.len() >= suffix.len() && subtype.as_bytes()[subtype.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
+        subtype.len() >= suffix.len()
+            && subtype.as_bytes()[subtype.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
     };
     subtype.eq_ignore_ascii_case("json") || ends("+json")
 }
@@ -108,17 +109,30 @@ impl Parsed<'_> {
         match specversion.as_deref() {
             Some("1.0") => {}
             Some(other) => {
-                return Err(DecodeError::at("/specversion", format_args!("specversion {other:?} is not supported; send \"1.0\"")));
+                return Err(DecodeError::at(
+                    "/specversion",
+                    format_args!("specversion {other:?} is not supported; send \"1.0\""),
+                ));
             }
-            None => return Err(DecodeError::at("", "required attribute \"specversion\" is missing; send \"1.0\"")),
+            None => {
+                return Err(DecodeError::at(
+                    "",
+                    "required attribute \"specversion\" is missing; send \"1.0\"",
+                ));
+            }
         }
         match (data, data_base64) {
             (Some(_), Some(_)) => {
-                return Err(DecodeError::at("/data_base64", "both data and data_base64 are given; send one of them"));
+                return Err(DecodeError::at(
+                    "/data_base64",
+                    "both data and data_base64 are given; send one of them",
+                ));
             }
             (Some(data), None) => set_data(&mut draft, data)?,
             (None, Some(text)) => {
-                let wrong = |error| DecodeError::at("/data_base64", format_args!("data_base64 is not base64: {error}"));
+                let wrong = |error| {
+                    DecodeError::at("/data_base64", format_args!("data_base64 is not base64: {error}"))
+                };
                 draft.data = BASE64.decode(text.as_bytes()).map_err(wrong)?.into();
                 draft.data_kind = DataKind::Binary;
             }
@@ -132,7 +146,8 @@ impl Parsed<'_> {
 fn set_data(draft: &mut Draft, data: &RawValue) -> Result<(), DecodeError> {
     let raw = data.get();
     if raw.starts_with('"') && !is_json(draft.data_content_type.as_deref()) {
-        let text: String = serde_json::from_str(raw).map_err(|error| DecodeError::at("/data", DecodeError::from(error)))?;
+        let text: String =
+            serde_json::from_str(raw).map_err(|error| DecodeError::at("/data", DecodeError::from(error)))?;
         draft.data = text.into();
         draft.data_kind = DataKind::Text;
     } else {
@@ -170,7 +185,11 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-fn read_member<'de, A: MapAccess<'de>>(parsed: &mut Parsed<'de>, name: &str, map: &mut A) -> Result<(), A::Error> {
+fn read_member<'de, A: MapAccess<'de>>(
+    parsed: &mut Parsed<'de>,
+    name: &str,
+    map: &mut A,
+) -> Result<(), A::Error> {
     let mut string = |name: &'static str| map.next_value_seed(StringOf(name));
     let draft = &mut parsed.draft;
     match name {
@@ -244,7 +263,7 @@ impl<'de> DeserializeSeed<'de> for Extension<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Extension<'_> {
+impl Visitor<'_> for Extension<'_> {
     type Value = Option<OwnedValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -422,17 +441,32 @@ pub(crate) mod tests {
     #[test]
     fn what_is_wrong_is_said_with_its_place() {
         let cases = [
-            (with(r#","data":1,"data_base64":"aa""#), "both data and data_base64 are given; send one of them (at /data_base64)"),
+            (
+                with(r#","data":1,"data_base64":"aa""#),
+                "both data and data_base64 are given; send one of them (at /data_base64)",
+            ),
             (with(r#","data_base64":"!""#), "data_base64 is not base64"),
-            (with(r#","ext":{"a":1}"#), "expected a string, boolean or 32-bit integer for extension attribute \"ext\""),
-            (with(r#","ext":2147483648"#), "expected a string, boolean or 32-bit integer for extension attribute \"ext\""),
+            (
+                with(r#","ext":{"a":1}"#),
+                "expected a string, boolean or 32-bit integer for extension attribute \"ext\"",
+            ),
+            (
+                with(r#","ext":2147483648"#),
+                "expected a string, boolean or 32-bit integer for extension attribute \"ext\"",
+            ),
             (with(r#","ext":1.5"#), "32-bit integer"),
             (with(r#","subject":7"#), "expected a string for attribute \"subject\""),
             (with(r#","id":"2""#), "member \"id\" is given twice"),
             (with(r#","Upper":"x""#), "attribute name \"Upper\" is not allowed"),
-            (read(r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#), "specversion \"0.3\" is not supported; send \"1.0\""),
+            (
+                read(r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#),
+                "specversion \"0.3\" is not supported; send \"1.0\"",
+            ),
             (read(r#"{"id":"1"}"#), "required attribute \"specversion\" is missing"),
-            (read(r#"{"specversion":"1.0","id":"1","source":"s"}"#), "required attribute \"type\" is missing"),
+            (
+                read(r#"{"specversion":"1.0","id":"1","source":"s"}"#),
+                "required attribute \"type\" is missing",
+            ),
             (read("[]"), "expected a JSON object"),
             (read("{"), "EOF while parsing"),
         ];
@@ -476,17 +510,38 @@ pub(crate) mod tests {
         ];
         let data = prop_oneof![
             Just((DataKind::None, None, Bytes::new())),
-            proptest::collection::vec(any::<u8>(), 0..40)
-                .prop_map(|data| (DataKind::Binary, Some("application/octet-stream".to_owned()), data.into())),
+            proptest::collection::vec(any::<u8>(), 0..40).prop_map(|data| (
+                DataKind::Binary,
+                Some("application/octet-stream".to_owned()),
+                data.into()
+            )),
             "[ -~ä]{0,20}".prop_map(|text| (DataKind::Text, Some("text/plain".to_owned()), text.into())),
             any::<i64>().prop_map(|n| (DataKind::Json, None, format!("{{ \"n\":{n}}}").into())),
         ];
-        (text, text, text, proptest::option::of(text), proptest::collection::vec(("x[a-z0-9]{1,8}", value), 0..4), data).prop_map(
-            |(id, source, kind, subject, extensions, (data_kind, data_content_type, data))| {
-                let draft = Draft { id, source, kind, subject, extensions, data_kind, data_content_type, data, ..Draft::default() };
-                draft.build().unwrap()
-            },
+        (
+            text,
+            text,
+            text,
+            proptest::option::of(text),
+            proptest::collection::vec(("x[a-z0-9]{1,8}", value), 0..4),
+            data,
         )
+            .prop_map(
+                |(id, source, kind, subject, extensions, (data_kind, data_content_type, data))| {
+                    let draft = Draft {
+                        id,
+                        source,
+                        kind,
+                        subject,
+                        extensions,
+                        data_kind,
+                        data_content_type,
+                        data,
+                        ..Draft::default()
+                    };
+                    draft.build().unwrap()
+                },
+            )
     }
 
     proptest! {

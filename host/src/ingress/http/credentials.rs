@@ -33,7 +33,8 @@ impl Credentials {
         match (token, key) {
             (None, None) => Err(missing()),
             (token, key) => {
-                let known = token.is_some_and(|token| known(&self.tokens, token)) | key.is_some_and(|key| known(&self.keys, key));
+                let known = token.is_some_and(|token| known(&self.tokens, token))
+                    | key.is_some_and(|key| known(&self.keys, key));
                 if known { Ok(()) } else { Err(unknown()) }
             }
         }

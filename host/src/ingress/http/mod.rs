@@ -49,10 +49,15 @@ impl HttpIngress {
 ///
 /// # Errors
 /// Why it cannot listen there or with that certificate, and the mend.
-pub async fn serve(settings: &settings::Host, intake: Arc<dyn Intake>, stop: CancellationToken) -> Result<HttpIngress, String> {
+pub async fn serve(
+    settings: &settings::Host,
+    intake: Arc<dyn Intake>,
+    stop: CancellationToken,
+) -> Result<HttpIngress, String> {
     let listen = settings.listen;
     let tls = settings.http.tls.as_ref().map(tls::acceptor).transpose()?;
-    let cannot = |error| format!("cannot listen on {listen}: {error}; stop the other process or set host.listen");
+    let cannot =
+        |error| format!("cannot listen on {listen}: {error}; stop the other process or set host.listen");
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let local_addr = listener.local_addr().map_err(cannot)?;
     let door = Door {
@@ -142,7 +147,11 @@ impl Connection {
         let mut builder = Builder::new(TokioExecutor::new());
         // A client that sends its headers slowly, or none, is cut off.
         builder.http1().timer(TokioTimer::new()).header_read_timeout(self.read_timeout);
-        builder.http2().timer(TokioTimer::new()).max_concurrent_streams(256).keep_alive_interval(self.read_timeout);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(256)
+            .keep_alive_interval(self.read_timeout);
         let service = hyper::service::service_fn(|request| {
             let service = Arc::clone(&self.service);
             async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }

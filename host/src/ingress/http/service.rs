@@ -11,8 +11,8 @@ use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 
-use super::super::problem::Problem;
 use super::super::Intake;
+use super::super::problem::Problem;
 use super::credentials::Credentials;
 use crate::config::settings;
 use crate::protocol::http::decode;
@@ -74,7 +74,10 @@ impl Service {
         let events = decode(&parts.headers, &body)?;
         if events.len() > self.max_batch {
             let most = self.max_batch;
-            let detail = format!("the batch has {} events; at most {most} are taken (host.http.max_batch)", events.len());
+            let detail = format!(
+                "the batch has {} events; at most {most} are taken (host.http.max_batch)",
+                events.len()
+            );
             return Err(Problem::too_large(detail));
         }
         if events.is_empty() {

@@ -77,7 +77,8 @@ async fn all_three_modes_are_taken() {
     let server = Server::start().await;
     assert_eq!(status(&server.post(STRUCTURED, EVENT).await), 202);
     assert_eq!(status(&server.post(BATCHED, &format!("[{EVENT},{EVENT}]")).await), 202);
-    let binary = "ce-specversion: 1.0\r\nce-id: 4\r\nce-source: s\r\nce-type: t\r\ncontent-type: text/plain\r\n";
+    let binary =
+        "ce-specversion: 1.0\r\nce-id: 4\r\nce-source: s\r\nce-type: t\r\ncontent-type: text/plain\r\n";
     assert_eq!(status(&server.post(binary, "hi").await), 202);
     let events = server.basket.events.lock();
     assert_eq!(events.len(), 4);
@@ -98,10 +99,24 @@ async fn refusals_are_problem_documents() {
         (server.post("", "").await, 400, "ce-specversion is missing"),
         (server.post(STRUCTURED, &large).await, 413, "host.http.max_body"),
         (server.post(BATCHED, &format!("[{EVENT},{EVENT},{EVENT}]")).await, 413, "host.http.max_batch"),
-        (server.post("Content-Type: application/cloudevents+xml\r\n", "<a/>").await, 415, "application/cloudevents+json"),
+        (
+            server.post("Content-Type: application/cloudevents+xml\r\n", "<a/>").await,
+            415,
+            "application/cloudevents+json",
+        ),
         (server.post("Content-Encoding: gzip\r\n", "x").await, 415, "gzip"),
-        (server.talk("GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await, 405, "allow: POST, OPTIONS"),
-        (server.talk("POST /else HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").await, 404, "/events"),
+        (
+            server.talk("GET /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await,
+            405,
+            "allow: POST, OPTIONS",
+        ),
+        (
+            server
+                .talk("POST /else HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .await,
+            404,
+            "/events",
+        ),
     ];
     for (answer, code, part) in cases {
         assert_eq!(status(&answer), code, "{answer}");
@@ -141,9 +156,16 @@ async fn credentials_are_asked_for_where_there_are_any() {
 #[tokio::test]
 async fn the_webhook_handshake_grants_known_origins() {
     let server = Server::with(|http| http.allowed_origins = vec!["a.example".into()]).await;
-    let ask = |origin: &str| format!("OPTIONS /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nWebHook-Request-Origin: {origin}\r\nWebHook-Request-Rate: 120\r\n\r\n");
+    let ask = |origin: &str| {
+        format!(
+            "OPTIONS /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nWebHook-Request-Origin: {origin}\r\nWebHook-Request-Rate: 120\r\n\r\n"
+        )
+    };
     let answer = server.talk(ask("a.example")).await;
-    assert!(answer.contains("webhook-allowed-origin: a.example") && answer.contains("webhook-allowed-rate: 120"), "{answer}");
+    assert!(
+        answer.contains("webhook-allowed-origin: a.example") && answer.contains("webhook-allowed-rate: 120"),
+        "{answer}"
+    );
     let answer = server.talk(ask("b.example")).await;
     assert!(status(&answer) == 200 && !answer.contains("webhook-allowed-origin"), "{answer}");
 }
@@ -171,7 +193,13 @@ async fn chunked_bodies_and_h2c_are_taken() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
     let url = format!("http://{}/events", server.ingress.local_addr);
-    let answer = client.post(url).header("content-type", "application/cloudevents+json").body(EVENT).send().await.unwrap();
+    let answer = client
+        .post(url)
+        .header("content-type", "application/cloudevents+json")
+        .body(EVENT)
+        .send()
+        .await
+        .unwrap();
     assert_eq!((answer.status().as_u16(), answer.version()), (202, reqwest::Version::HTTP_2));
 }
 
@@ -181,7 +209,10 @@ async fn a_stop_answers_what_is_under_way_and_closes_idle_connections() {
     let address = ingress.local_addr;
     let mut idle = TcpStream::connect(address).await.unwrap();
     let mut busy = TcpStream::connect(address).await.unwrap();
-    let head = format!("POST /events HTTP/1.1\r\nHost: x\r\n{STRUCTURED}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n", EVENT.len());
+    let head = format!(
+        "POST /events HTTP/1.1\r\nHost: x\r\n{STRUCTURED}Content-Length: {}\r\nExpect: 100-continue\r\n\r\n",
+        EVENT.len()
+    );
     busy.write_all(head.as_bytes()).await.unwrap();
     // "100 Continue" shows that the request is under way.
     let mut buffer = [0; 1_024];

@@ -14,8 +14,9 @@ use crate::config::settings::Tls;
 /// Reads the files and makes an acceptor.
 pub(super) fn acceptor(settings: &Tls) -> Result<TlsAcceptor, String> {
     let chain = certificates(&settings.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&settings.key)
-        .map_err(|error| format!("host.http.tls.key: cannot read a private key from {}: {error}", settings.key.display()))?;
+    let key = PrivateKeyDer::from_pem_file(&settings.key).map_err(|error| {
+        format!("host.http.tls.key: cannot read a private key from {}: {error}", settings.key.display())
+    })?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
@@ -24,7 +25,8 @@ pub(super) fn acceptor(settings: &Tls) -> Result<TlsAcceptor, String> {
         None => builder.with_no_client_auth(),
         Some(file) => builder.with_client_cert_verifier(verifier(file, provider)?),
     };
-    let mut config = builder.with_single_cert(chain, key).map_err(|error| format!("host.http.tls: {error}"))?;
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|error| format!("host.http.tls: {error}"))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
