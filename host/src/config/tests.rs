@@ -166,7 +166,7 @@ fn broken_settings_say_what_to_write() {
             "environment variable NOT_SET is not set; set it, or give a default: ${NOT_SET:-…}",
         ),
         ("events: '${OPEN'", "a ${ has no }"),
-        ("a: [", "s.yaml:1:5: not YAML"),
+        ("a: [", "s.yaml:1:4: not YAML: unclosed bracket"),
         ("a: *b", "not YAML"),
         ("---\n{}\n---\n{}", "a second document begins here"),
         ("{ [a]: b }", "a key must be a word"),
