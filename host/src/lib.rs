@@ -8,19 +8,13 @@
 //!
 //! [`pipeline`] is that way on one screen; [`host`] starts, swaps and stops it.
 
-pub mod admin;
 pub mod backends;
-pub mod cli;
 pub mod config;
-pub mod delivery;
 pub mod event;
-pub mod host;
 pub mod ingress;
 pub mod journal;
-pub mod names;
-pub mod pipeline;
-pub mod plugins;
 pub mod protocol;
+pub mod names;
 pub mod router;
 pub mod telemetry;
 

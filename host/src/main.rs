@@ -1,3 +1,2 @@
-//! The `stagewire` command.
-
+//! x
 fn main() {}

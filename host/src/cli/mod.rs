@@ -1,1 +1,185 @@
-//! cli
+//! The command line: one file per command, one line in [`Command`]. Errors are printed here and nowhere else.
+
+mod completions;
+mod config;
+mod init;
+mod journal;
+mod matches;
+mod plugin;
+mod reload;
+mod route;
+mod run;
+mod send;
+mod status;
+mod tail;
+mod validate;
+mod version;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Why a command did not do what it was asked to.
+#[derive(Debug)]
+pub enum Failure {
+    /// It was tried and did not succeed: exit code 1. Empty where everything has been said already.
+    Failed(String),
+    /// The arguments or settings are wrong: exit code 2.
+    Usage(String),
+}
+
+impl<E: std::fmt::Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// What every command returns.
+pub type Outcome = Result<(), Failure>;
+
+/// Routes `CloudEvents` through your own WebAssembly filters and transforms to Redis Streams, webhooks and more.
+#[derive(Parser)]
+#[command(name = "stagewire", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  stagewire init demo && cd demo && stagewire run
+  stagewire send --type com.example.hello --source me --data '{\"n\": 1}'
+  stagewire tail local --follow
+  stagewire status";
+
+#[derive(Subcommand)]
+enum Command {
+    Init(init::Init),
+    Run(run::Run),
+    Validate(validate::Validate),
+    Config(config::Config),
+    Send(send::Send),
+    Tail(tail::Tail),
+    Match(matches::Match),
+    Route(route::Route),
+    Plugin(plugin::Plugin),
+    Status(status::Status),
+    Reload(reload::Reload),
+    Journal(journal::Journal),
+    Completions(completions::Completions),
+    Man(completions::Man),
+    Version(version::Version),
+}
+
+impl Command {
+    fn run(self) -> Outcome {
+        match self {
+            Self::Init(command) => command.run(),
+            Self::Run(command) => command.run(),
+            Self::Validate(command) => command.run(),
+            Self::Config(command) => command.run(),
+            Self::Send(command) => block_on(command.run()),
+            Self::Tail(command) => command.run(),
+            Self::Match(command) => command.run(),
+            Self::Route(command) => command.run(),
+            Self::Plugin(command) => command.run(),
+            Self::Status(command) => block_on(command.run()),
+            Self::Reload(command) => block_on(command.run()),
+            Self::Journal(command) => command.run(),
+            Self::Completions(command) => command.run(),
+            Self::Man(command) => command.run(),
+            Self::Version(command) => command.run(),
+        }
+    }
+}
+
+/// Reads the arguments, runs the command, and prints what went wrong.
+pub fn main() -> ExitCode {
+    // Two providers are linked by way of other crates; without a choice rustls panics at its first use.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match Arguments::parse().command.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(message)) => complain(&message, 1),
+        Err(Failure::Usage(message)) => complain(&message, 2),
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    if !message.is_empty() {
+        eprintln!("stagewire: {message}");
+    }
+    ExitCode::from(code)
+}
+
+fn block_on(command: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// Prints a line of output. A reader that has gone away (`| head`) is no error.
+fn say(line: impl std::fmt::Display) -> Outcome {
+    use std::io::Write;
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Err(Failure::Failed(String::new())),
+        other => Ok(other?),
+    }
+}
+
+/// Which settings file a command is about.
+#[derive(clap::Args, Clone, Debug)]
+struct SettingsFile {
+    /// The settings file
+    #[arg(long, short, value_name = "FILE", default_value = "config/settings.yaml", env = "STAGEWIRE_CONFIG")]
+    config: PathBuf,
+}
+
+impl SettingsFile {
+    /// Reads the file; every fault at once.
+    fn load(&self) -> Result<crate::config::Settings, Failure> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| Failure::Usage(faults.to_string()))?;
+        Ok(loaded.settings)
+    }
+}
+
+/// Where a running host is reached.
+#[derive(clap::Args, Clone, Debug)]
+struct AdminAddress {
+    /// The admin address of the running host
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", env = "STAGEWIRE_ADMIN")]
+    admin: String,
+}
+
+impl AdminAddress {
+    async fn call(&self, method: reqwest::Method, path: &str) -> Result<(reqwest::StatusCode, String), Failure> {
+        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
+        let unreachable = |error: reqwest::Error| {
+            Failure::Failed(format!("no host answers at {url}: {}; is it running? (--admin, host.admin.listen)", root(&error)))
+        };
+        let response = reqwest::Client::new().request(method, &url).send().await.map_err(unreachable)?;
+        let status = response.status();
+        Ok((status, response.text().await.map_err(unreachable)?))
+    }
+}
+
+/// The innermost cause, which says most.
+fn root(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Reads one event: structured JSON from a file, or from standard input for `-`.
+fn read_event(file: &std::path::Path) -> Result<crate::Event, Failure> {
+    let name = file.display();
+    let bytes = if file.as_os_str() == "-" {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut bytes)?;
+        bytes
+    } else {
+        std::fs::read(file).map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?
+    };
+    crate::protocol::json::decode(&bytes.into()).map_err(|error| Failure::Usage(format!("{name}: {error}")))
+}

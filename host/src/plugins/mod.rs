@@ -1,1 +1,29 @@
-//! plugins
+//! Plugins: WebAssembly components that filter and transform events.
+//!
+//! [`Engine`] compiles, [`Plugin`] is one file that was checked and compiled, [`Step`] is its use in a route: one
+//! instance per worker, under limits. Who calls a step learns an [`Outcome`] and nothing of wasm. Which event goes
+//! through which step is the router's business; what becomes of a failed one is the pipeline's.
+//!
+//! An event is lent to the guest as a resource handle and read lazily. Passing it by value costs two to four times
+//! as much, and grows with the payload.
+
+mod bindings;
+mod emitter;
+mod engine;
+mod error;
+mod instance;
+mod lent;
+mod limits;
+mod plugin;
+mod step;
+mod voice;
+
+pub use engine::Engine;
+pub use error::{PluginError, Refusal};
+pub use limits::Limits;
+pub use plugin::{Description, Kind, Plugin};
+pub use step::{Failed, Outcome, Step, StepSpec, StepStats};
+
+/// The newest interface version that this host speaks, `stagewire:plugin@…`.
+pub const INTERFACE: &str = "0.1.0";
+

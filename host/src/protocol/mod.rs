@@ -1,1 +1,6 @@
-//! protocol
+//! The CloudEvents bindings: one file per transport, used by ingress and backends alike.
+
+pub mod http;
+pub mod json;
+#[cfg(feature = "cloudevents-sdk")]
+pub mod sdk;

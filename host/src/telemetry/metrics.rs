@@ -76,10 +76,8 @@ pub struct Metrics {
     pub swaps: Counter,
     /// Candidates refused.
     pub swaps_refused: Counter,
-    /// Events in the journal that are not settled.
-    pub journal_unsettled: Gauge,
-    /// Bytes of all journal segments.
-    pub journal_bytes: Gauge,
+    journal_unsettled: Gauge,
+    journal_bytes: Gauge,
 }
 
 /// Counters of one step, resolved.
@@ -269,6 +267,12 @@ impl Metrics {
             queued: self.queued.get_or_create(&label).clone(),
             latency: self.latency.get_or_create(&label).clone(),
         }
+    }
+
+    /// Sets what the journal says of itself.
+    pub fn journal(&self, unsettled: u64, bytes: u64) {
+        self.journal_unsettled.set(i64::try_from(unsettled).unwrap_or(i64::MAX));
+        self.journal_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     /// All of it in the OpenMetrics text format.

@@ -1,0 +1,34 @@
+//! `stagewire reload`
+
+use super::{AdminAddress, Failure, Outcome, say};
+
+/// Swap in what is on disk
+///
+/// Answers when it is in force, with its generation, or says why it was refused (exit code 1).
+#[derive(clap::Args)]
+pub struct Reload {
+    #[command(flatten)]
+    host: AdminAddress,
+    /// Wait until the swap is in force or refused; this is always so, the flag is for clarity in scripts
+    #[arg(long)]
+    wait: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Reload {
+    pub(super) async fn run(self) -> Outcome {
+        let (code, body) = self.host.call(reqwest::Method::POST, "/api/v1/reload").await?;
+        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+        if self.json {
+            say(&body)?;
+        }
+        if !code.is_success() {
+            let detail = answer["detail"].as_str().unwrap_or(&body).to_owned();
+            let message = if self.json { String::new() } else { format!("refused, the last good snapshot goes on:\n{detail}") };
+            return Err(Failure::Failed(message));
+        }
+        if self.json { Ok(()) } else { say(format_args!("generation {} is in force", answer["generation"])) }
+    }
+}

@@ -1,0 +1,80 @@
+//! `stagewire status`
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use super::{AdminAddress, Failure, Outcome, say};
+
+/// Show a running host: rules in force, journal, lanes
+#[derive(clap::Args)]
+pub struct Status {
+    #[command(flatten)]
+    host: AdminAddress,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) async fn run(self) -> Outcome {
+        let (code, body) = self.host.call(reqwest::Method::GET, "/api/v1/status").await?;
+        if !code.is_success() {
+            return Err(Failure::Failed(format!("the host answered {code}: {body}")));
+        }
+        if self.json {
+            return say(body);
+        }
+        let status: Value = serde_json::from_str(&body)?;
+        say(picture(&status))
+    }
+}
+
+fn text(value: &Value, key: &str) -> String {
+    match &value[key] {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".into(),
+        other => other.to_string(),
+    }
+}
+
+fn picture(status: &Value) -> String {
+    let mut lines = vec![format!(
+        "stagewire {} · up {} s · {} · generation {}",
+        text(status, "version"),
+        text(status, "uptime_seconds"),
+        if status["enabled"] == true { "publishing" } else { "events.enabled is false: accepts and drops" },
+        text(status, "generation"),
+    )];
+    let list = |key: &str| status[key].as_array().map(Vec::as_slice).unwrap_or_default();
+    let routes: Vec<_> = list("routes").iter().filter_map(Value::as_str).collect();
+    lines.push(format!("routes   {}", routes.join(", ")));
+    for plugin in list("plugins") {
+        lines.push(format!("plugin   {}  {}", text(plugin, "name"), text(plugin, "digest")));
+    }
+    let journal = &status["journal"];
+    lines.push(format!(
+        "journal  {} unsettled of {} accepted, {} bytes on disk",
+        text(journal, "unsettled"),
+        text(journal, "next"),
+        text(journal, "bytes")
+    ));
+    lines.push(format!("dead letters  {}", text(status, "dead_letters")));
+    lines.push(lanes(list("lanes")));
+    if let Some(refused) = status["refused"].as_object() {
+        lines.push("last candidate refused:".into());
+        let problems = refused.get("problems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        lines.extend(problems.iter().filter_map(Value::as_str).map(|problem| format!("  {problem}")));
+    }
+    lines.join("\n")
+}
+
+fn lanes(lanes: &[Value]) -> String {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["backend", "address", "state", "queued", "overflow", "delivered", "retries", "error"]);
+    for lane in lanes {
+        let columns = ["name", "address", "state", "queued", "overflow_bytes", "delivered", "retries", "error"];
+        table.add_row(columns.map(|column| text(lane, column)));
+    }
+    table.to_string()
+}

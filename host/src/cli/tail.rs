@@ -1,0 +1,114 @@
+//! `stagewire tail`
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use super::{AdminAddress, Failure, Outcome, SettingsFile, block_on, say};
+use crate::Event;
+use crate::backends::local;
+use crate::journal::SegmentReader;
+use crate::protocol::json;
+
+/// Print events as JSON lines
+#[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stagewire tail local --follow\n  stagewire tail journal --from 1000 --match document.failed\n  stagewire tail dead-letters")]
+pub struct Tail {
+    /// What to read
+    #[arg(value_enum, default_value = "local")]
+    what: What,
+    #[command(flatten)]
+    file: SettingsFile,
+    #[command(flatten)]
+    host: AdminAddress,
+    /// The stream, for `local`
+    #[arg(long, default_value = "events")]
+    stream: String,
+    /// The first offset
+    #[arg(long, value_name = "OFFSET")]
+    from: Option<u64>,
+    /// Go on with what arrives
+    #[arg(long, short)]
+    follow: bool,
+    /// Only events whose type, subject or source contains this
+    #[arg(long = "match", value_name = "TEXT")]
+    matching: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// The durable log of everything accepted
+    Journal,
+    /// A stream of the `local` backend
+    Local,
+    /// What could not be delivered or processed; asks the running host
+    DeadLetters,
+}
+
+impl Tail {
+    pub(super) fn run(self) -> Outcome {
+        let from = self.from.unwrap_or(0);
+        match self.what {
+            What::DeadLetters => block_on(self.dead_letters()),
+            What::Local => {
+                let data = self.file.load()?.host.data;
+                let mut stream = local::read(&data, &self.stream, from)?;
+                self.print(|| stream.next())
+            }
+            What::Journal => {
+                let data = self.file.load()?.host.data;
+                let mut reader = SegmentReader::journal(&data, from)?;
+                self.print(|| reader.next())
+            }
+        }
+    }
+
+    fn print<E: std::fmt::Display>(&self, mut next: impl FnMut() -> Option<Result<(u64, u64, Event), E>>) -> Outcome {
+        loop {
+            match next() {
+                Some(entry) => {
+                    let (_, _, event) = entry?;
+                    self.show(&event)?;
+                }
+                None if self.follow => std::thread::sleep(Duration::from_millis(50)),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn show(&self, event: &Event) -> Outcome {
+        let wanted = |text: &String| {
+            [Some(event.kind()), event.subject(), Some(event.source())].into_iter().flatten().any(|part| part.contains(text))
+        };
+        if !self.matching.as_ref().is_none_or(wanted) {
+            return Ok(());
+        }
+        let mut line = Vec::new();
+        json::encode_compact(event, &mut line);
+        say(String::from_utf8_lossy(&line))
+    }
+
+    async fn dead_letters(self) -> Outcome {
+        let mut after = self.from.unwrap_or(0);
+        loop {
+            let path = format!("/api/v1/dead-letters?after={after}");
+            let (code, body) = self.host.call(reqwest::Method::GET, &path).await?;
+            if !code.is_success() {
+                return Err(Failure::Failed(format!("the host answered {code}: {body}")));
+            }
+            let letters: Vec<serde_json::Value> = serde_json::from_str(&body)?;
+            for letter in &letters {
+                after = letter["id"].as_u64().unwrap_or(after).max(after);
+                let shown = self.matching.as_ref().is_none_or(|text| letter.to_string().contains(text));
+                if shown {
+                    say(letter)?;
+                }
+            }
+            match (letters.is_empty(), self.follow) {
+                (true, false) => return Ok(()),
+                (true, true) => tokio::time::sleep(Duration::from_millis(200)).await,
+                (false, _) => {}
+            }
+        }
+    }
+}

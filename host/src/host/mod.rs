@@ -1,0 +1,225 @@
+//! A running host: its rooms opened in order, its swaps, and its end.
+
+mod candidate;
+mod gate;
+mod lanes;
+mod swap;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+
+pub use candidate::{Candidate, Workshop, plugin_file};
+pub use gate::Gate;
+pub use swap::{Refused, SwapStatus, Swapper, with_default_route};
+
+use crate::admin::{self, AdminServer};
+use crate::config::Settings;
+use crate::delivery::LaneStatus;
+use crate::ingress::http::{self, HttpIngress};
+use crate::journal::{DeadLetters, Journal, Options};
+use crate::pipeline::{Snapshot, Worker};
+use crate::plugins::Engine;
+use crate::telemetry::Metrics;
+
+/// Batches that wait for a worker before the journal's reader takes over. Small: events in it are also in memory.
+const INBOX: usize = 64;
+
+/// Why a host could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings, rules or plugins are not in order.
+    #[error(transparent)]
+    Settings(#[from] Refused),
+    /// A room could not be opened.
+    #[error("{0}")]
+    Room(String),
+}
+
+fn room(error: impl std::fmt::Display) -> StartError {
+    StartError::Room(error.to_string())
+}
+
+/// A host that accepts and delivers until it is stopped.
+pub struct Host {
+    view: Arc<View>,
+    ingress: HttpIngress,
+    admin: AdminServer,
+    workers: Vec<JoinHandle<()>>,
+    stop_ingress: CancellationToken,
+    stop_admin: CancellationToken,
+}
+
+/// What others may see and steer of a running host.
+pub struct View {
+    /// Swaps what is on disk in.
+    pub swapper: Arc<Swapper>,
+    /// The durable log.
+    pub journal: Journal,
+    /// The dead letters.
+    pub dead_letters: DeadLetters,
+    /// All metrics.
+    pub metrics: Arc<Metrics>,
+    gate: Arc<Gate>,
+    started: Instant,
+}
+
+/// What `status` shows.
+#[derive(Debug, Serialize)]
+pub struct HostStatus {
+    /// The version of the host.
+    pub version: &'static str,
+    /// Seconds since the start.
+    pub uptime_seconds: u64,
+    /// Whether events are published (`events.enabled`).
+    pub enabled: bool,
+    /// Rules and plugins.
+    #[serde(flatten)]
+    pub swap: SwapStatus,
+    /// The journal.
+    pub journal: crate::journal::Stats,
+    /// The lanes.
+    pub lanes: Vec<LaneStatus>,
+    /// Dead letters that wait for someone to act.
+    pub dead_letters: usize,
+}
+
+impl View {
+    /// A picture of the host as it is now.
+    pub fn status(&self) -> HostStatus {
+        HostStatus {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: self.started.elapsed().as_secs(),
+            enabled: self.gate.enabled(),
+            swap: self.swapper.status(),
+            journal: self.journal.stats(),
+            lanes: self.swapper.lanes().iter().map(crate::delivery::Lane::status).collect(),
+            dead_letters: self.dead_letters.len(),
+        }
+    }
+
+    /// The metrics as OpenMetrics text.
+    pub fn render_metrics(&self) -> String {
+        let stats = self.journal.stats();
+        self.metrics.journal(stats.unsettled, stats.bytes);
+        self.metrics.render()
+    }
+
+    /// Why the host cannot take events, if it cannot.
+    pub fn unready(&self) -> Option<String> {
+        self.journal.stats().writable.err().map(|error| format!("the journal cannot write: {error}"))
+    }
+}
+
+impl Host {
+    /// Opens every room in the order of an event's way, backwards: nothing is accepted before all of it can go on.
+    ///
+    /// # Errors
+    /// [`StartError`], for people.
+    pub async fn start(path: PathBuf, settings: Settings) -> Result<Self, StartError> {
+        let started = Instant::now();
+        let metrics = Arc::new(Metrics::new());
+        let data = settings.host.data.clone();
+        let journal = Journal::open(&data, Options::from(&settings.host.journal)).map_err(room)?;
+        let dead_letters = DeadLetters::open(&data.join("dead-letters")).map_err(room)?;
+        let gate = Arc::new(Gate::new(journal.clone(), &settings, Arc::clone(&metrics)));
+        let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
+        let swapper = swapper(path, &settings, &snapshot, &gate, &journal, &dead_letters, &metrics)?;
+        swapper.reload().await?;
+        let workers = start_workers(&settings, &snapshot, &journal, &dead_letters, &metrics)?;
+        let view = Arc::new(View { swapper, journal, dead_letters, metrics, gate: Arc::clone(&gate), started });
+        let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
+        let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
+        let admin = admin::serve(settings.host.admin.listen, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
+        let host = Self { view, ingress, admin, workers, stop_ingress, stop_admin };
+        host.announce(&settings);
+        Ok(host)
+    }
+
+    fn announce(&self, settings: &Settings) {
+        let took_ms = self.view.started.elapsed().as_millis();
+        tracing::info!(listen = %self.ingress.local_addr, admin = %self.admin.local_addr, took_ms, "ready");
+        if settings.events.is_none() {
+            tracing::warn!("the settings have no `events` section: events are accepted and dropped; set events.enabled: true and a backend");
+        } else if !self.view.gate.enabled() {
+            tracing::warn!("events.enabled is false: events are accepted and dropped; set it to true to publish");
+        }
+    }
+
+    /// What others may see and steer.
+    pub fn view(&self) -> &Arc<View> {
+        &self.view
+    }
+
+    /// Ends in the order of an event's way: no more in, the rest through, lanes drained, cursor written.
+    pub async fn stop(self) {
+        tracing::info!("draining: no more events are accepted");
+        self.view.gate.stop();
+        self.stop_ingress.cancel();
+        self.ingress.stopped().await;
+        self.view.journal.stop_dispatch();
+        let workers = self.workers;
+        let joined = tokio::task::spawn_blocking(move || workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok()));
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a worker ended by a panic; its events stay in the journal");
+        }
+        self.view.swapper.drain().await;
+        self.view.journal.close().await;
+        let unsettled = self.view.journal.stats().unsettled;
+        self.stop_admin.cancel();
+        self.admin.stopped().await;
+        tracing::info!(unsettled, "stopped; what is unsettled goes on at the next start");
+    }
+}
+
+fn swapper(
+    path: PathBuf,
+    settings: &Settings,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    gate: &Arc<Gate>,
+    journal: &Journal,
+    dead_letters: &DeadLetters,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<Swapper>, StartError> {
+    let data = &settings.host.data;
+    let engine = Engine::new(Some(&cache_directory(settings))).map_err(room)?;
+    let workshop = Workshop::new(engine, Arc::clone(metrics), worker_count(settings));
+    let runtime = tokio::runtime::Handle::current();
+    let lanes = lanes::Lanes::new(data.clone(), dead_letters.clone(), Arc::clone(metrics), runtime);
+    let rooms = swap::Rooms { gate: Arc::clone(gate), journal: journal.clone(), metrics: Arc::clone(metrics) };
+    Ok(Arc::new(Swapper::new(path, settings, Arc::clone(snapshot), rooms, workshop, lanes)))
+}
+
+/// Where compiled plugins are kept.
+pub fn cache_directory(settings: &Settings) -> PathBuf {
+    settings.plugins.cache.clone().unwrap_or_else(|| Path::new(&settings.host.data).join("plugin-cache"))
+}
+
+fn worker_count(settings: &Settings) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    settings.host.workers.unwrap_or_else(cores).max(1)
+}
+
+fn start_workers(
+    settings: &Settings,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    journal: &Journal,
+    dead_letters: &DeadLetters,
+    metrics: &Arc<Metrics>,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let (inboxes, outlets): (Vec<_>, Vec<_>) =
+        (0..worker_count(settings)).map(|_| crossbeam_channel::bounded(INBOX)).unzip();
+    let start = |(index, inbox)| {
+        let worker =
+            Worker::new(index, inbox, Arc::clone(snapshot), dead_letters.clone(), Arc::clone(metrics));
+        std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
+    };
+    let workers = outlets.into_iter().enumerate().map(start).collect::<Result<_, _>>();
+    journal.start(inboxes);
+    workers.map_err(|error| StartError::Room(format!("cannot start a worker thread: {error}")))
+}

@@ -1,0 +1,317 @@
+//! Swapping rules, plugins and backends as a whole: load, check, instantiate, configure, then one pointer.
+//!
+//! Whatever is wrong, the last good snapshot goes on, and the status says why.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use prometheus_client::metrics::gauge::Gauge;
+use serde::Serialize;
+use tokio_util::task::TaskTracker;
+
+use super::candidate::{Candidate, Workshop};
+use super::gate::Gate;
+use super::lanes::Lanes;
+use crate::config::{self, Settings, settings};
+use crate::delivery::Lane;
+use crate::journal::{Journal, now_ms};
+use crate::names::BackendName;
+use crate::pipeline::{Retirement, Route, Snapshot};
+use crate::router::Table;
+use crate::telemetry::{Metrics, logs};
+
+/// Why a candidate was refused: sentences, already rendered for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+#[error("{}", .problems.join("\n"))]
+pub struct Refused {
+    /// Every problem at once.
+    pub problems: Vec<String>,
+}
+
+impl From<Vec<String>> for Refused {
+    fn from(problems: Vec<String>) -> Self {
+        Self { problems }
+    }
+}
+
+/// What is in force, and what was refused last.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SwapStatus {
+    /// The generation in force.
+    pub generation: u64,
+    /// When it came into force, Unix milliseconds.
+    pub since_ms: u64,
+    /// Routes in force.
+    pub routes: Vec<String>,
+    /// Plugins in force.
+    pub plugins: Vec<PluginStatus>,
+    /// The last candidate, if it was refused.
+    pub refused: Option<RefusedStatus>,
+}
+
+/// One plugin in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+}
+
+/// A candidate that was refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefusedStatus {
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// Why.
+    pub problems: Vec<String>,
+}
+
+/// Owns the snapshot in force and all that the next one is made of.
+pub struct Swapper {
+    path: PathBuf,
+    started_with: settings::Host,
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    gate: Arc<Gate>,
+    metrics: Arc<Metrics>,
+    journal: Journal,
+    parts: Mutex<Parts>,
+    status: RwLock<SwapStatus>,
+    files: RwLock<Vec<PathBuf>>,
+    retiring: TaskTracker,
+    drain_limit: Duration,
+    runtime: tokio::runtime::Handle,
+}
+
+/// What a swap reaches into.
+pub struct Rooms {
+    /// Gets the new admission rules.
+    pub gate: Arc<Gate>,
+    /// Is asked whether anything is under way.
+    pub journal: Journal,
+    /// Counts swaps; hands out handles to routes, steps and lanes.
+    pub metrics: Arc<Metrics>,
+}
+
+struct Parts {
+    workshop: Workshop,
+    lanes: Lanes,
+    generation: u64,
+}
+
+impl Swapper {
+    /// A swapper with nothing in force yet.
+    pub fn new(
+        path: PathBuf,
+        settings: &Settings,
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        rooms: Rooms,
+        workshop: Workshop,
+        lanes: Lanes,
+    ) -> Self {
+        let Rooms { gate, journal, metrics } = rooms;
+        Self {
+            path,
+            started_with: settings.host.clone(),
+            snapshot,
+            gate,
+            metrics,
+            journal,
+            parts: Mutex::new(Parts { workshop, lanes, generation: 0 }),
+            status: RwLock::default(),
+            files: RwLock::default(),
+            retiring: TaskTracker::new(),
+            drain_limit: settings.host.drain_timeout.0,
+            runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// Reads what is on disk and swaps it in. Answers with the generation in force.
+    ///
+    /// # Errors
+    /// [`Refused`]; the last good snapshot then stays in force.
+    pub async fn reload(self: &Arc<Self>) -> Result<u64, Refused> {
+        let this = Arc::clone(self);
+        // Compiling a plugin takes up to seconds, and reading files blocks.
+        let swap = tokio::task::spawn_blocking(move || this.reload_blocking());
+        swap.await.unwrap_or_else(|error| Err(Refused { problems: vec![format!("the reload ended early: {error}")] }))
+    }
+
+    fn reload_blocking(&self) -> Result<u64, Refused> {
+        let started = Instant::now();
+        let environment = |name: &str| std::env::var(name).ok();
+        let outcome = match config::load(&self.path, &environment) {
+            Ok(loaded) => {
+                loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+                *self.files.write() = loaded.files;
+                self.swap(&loaded.settings)
+            }
+            Err(faults) => Err(Refused { problems: faults.to_strings() }),
+        };
+        match &outcome {
+            Ok(generation) => {
+                let took_ms = started.elapsed().as_millis();
+                tracing::info!(generation, took_ms, "snapshot in force");
+            }
+            Err(refused) => self.refuse(refused),
+        }
+        outcome
+    }
+
+    fn refuse(&self, refused: &Refused) {
+        self.metrics.swaps_refused.inc();
+        let mut status = self.status.write();
+        for problem in &refused.problems {
+            tracing::error!(generation = status.generation, "candidate refused, the last good snapshot goes on: {problem}");
+        }
+        status.refused = Some(RefusedStatus { at_ms: now_ms(), problems: refused.problems.clone() });
+    }
+
+    /// Swaps the settings in.
+    ///
+    /// # Errors
+    /// [`Refused`]; nothing has changed then.
+    pub fn swap(&self, settings: &Settings) -> Result<u64, Refused> {
+        let mut parts = self.parts.lock();
+        let mut settings = with_default_route(settings);
+        let mut candidate = parts.workshop.prepare(&settings)?;
+        if self.idle(&settings) {
+            settings = Settings { host: settings.host, ..Settings::default() };
+        }
+        let plan = parts.lanes.plan(&settings)?;
+        if settings.host != self.started_with {
+            tracing::warn!("host: settings under `host` changed; they come into force at the next start");
+        }
+        let superfluous = parts.lanes.apply(plan);
+        parts.workshop.adopt(&mut candidate);
+        parts.generation += 1;
+        let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
+        self.note(&snapshot, &parts.workshop);
+        self.snapshot.store(Arc::new(snapshot));
+        self.gate.swap(&settings);
+        logs::set_level(settings.events.as_ref().map(|events| events.monitoring.log_level));
+        Ok(parts.generation)
+    }
+
+    /// Disabled, and nothing is under way: no backend is opened then.
+    fn idle(&self, settings: &Settings) -> bool {
+        let enabled = settings.events.as_ref().is_some_and(|events| events.enabled);
+        !enabled && self.snapshot.load().lanes.is_empty() && self.journal.stats().unsettled == 0
+    }
+
+    fn assemble(
+        &self,
+        settings: &Settings,
+        candidate: Candidate,
+        lanes: &Lanes,
+        generation: u64,
+        superfluous: Vec<Lane>,
+    ) -> Snapshot {
+        let mut used: Vec<Lane> = Vec::new();
+        let mut index_of = |lane: &Lane| {
+            used.iter().position(|other| other.name() == lane.name()).unwrap_or_else(|| {
+                used.push(lane.clone());
+                used.len() - 1
+            })
+        };
+        let routes = settings.routes.iter().zip(candidate.steps).map(|(route, steps)| Route {
+            name: route.name.clone(),
+            steps,
+            lanes: route.deliver.iter().flat_map(|name| lanes.of(name)).map(&mut index_of).collect(),
+            matched: self.metrics.route(&route.name),
+        });
+        let routes = routes.collect();
+        let letters = settings.events.as_ref().map(|events| events.dlq.clone()).unwrap_or_default();
+        self.retire(superfluous);
+        Snapshot {
+            generation,
+            table: Table::new(settings.routes.iter().map(|route| route.matches.as_slice())),
+            routes,
+            lanes: used,
+            max_retries: letters.max_retries,
+            dead_letters: letters.enabled,
+            retirement: Retirement::default(),
+        }
+    }
+
+    /// Lanes go once the last event of the snapshot that delivered to them is through.
+    fn retire(&self, lanes: Vec<Lane>) {
+        if lanes.is_empty() {
+            return;
+        }
+        let replaced = self.snapshot.load().retirement.token();
+        let limit = self.drain_limit;
+        let wait = async move {
+            replaced.cancelled().await;
+            for lane in lanes {
+                tracing::info!(backend = %lane.name(), "no route delivers here any more; draining");
+                lane.drain(limit).await;
+            }
+        };
+        self.retiring.spawn_on(wait, &self.runtime);
+    }
+
+    fn note(&self, snapshot: &Snapshot, workshop: &Workshop) {
+        set(&self.metrics.generation, snapshot.generation);
+        self.metrics.swaps.inc();
+        let mut plugins: Vec<_> = workshop
+            .plugins()
+            .map(|plugin| PluginStatus { name: plugin.name().to_string(), digest: plugin.digest().to_string() })
+            .collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        *self.status.write() = SwapStatus {
+            generation: snapshot.generation,
+            since_ms: now_ms(),
+            routes: snapshot.routes.iter().map(|route| route.name.to_string()).collect(),
+            plugins,
+            refused: None,
+        };
+    }
+
+    /// What is in force, and what was refused last.
+    pub fn status(&self) -> SwapStatus {
+        self.status.read().clone()
+    }
+
+    /// Every file that the settings were read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.read().clone()
+    }
+
+    /// The lanes in force.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.parts.lock().lanes.all().cloned().collect()
+    }
+
+    /// Drains every lane, all at once, within the limit.
+    pub async fn drain(&self) {
+        // The last snapshot must not hold its lanes' retirement up.
+        self.snapshot.store(Arc::new(Snapshot::empty()));
+        let drains = self.lanes().into_iter().map(|lane| lane.drain(self.drain_limit));
+        futures_util::future::join_all(drains).await;
+        self.retiring.close();
+        self.retiring.wait().await;
+    }
+}
+
+/// No routes means the document's behaviour: every event goes to every backend.
+pub fn with_default_route(settings: &Settings) -> Settings {
+    let mut settings = settings.clone();
+    let backends: Vec<BackendName> = config::backends(&settings).into_iter().map(|spec| spec.name).collect();
+    if settings.routes.is_empty() && !backends.is_empty() {
+        settings.routes.push(settings::Route {
+            name: "default".into(),
+            matches: Vec::new(),
+            steps: Vec::new(),
+            deliver: backends,
+        });
+    }
+    settings
+}
+
+fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}

@@ -1,0 +1,165 @@
+//! What a request gets for an answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::Semaphore;
+
+use super::super::problem::Problem;
+use super::super::Intake;
+use super::credentials::Credentials;
+use crate::config::settings;
+use crate::protocol::http::decode;
+
+const PATH: &str = "/events";
+const ALLOW: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
+
+pub(super) struct Service {
+    intake: Arc<dyn Intake>,
+    credentials: Credentials,
+    requests: Semaphore,
+    max_body: usize,
+    max_batch: usize,
+    read_timeout: Duration,
+    origins: Vec<String>,
+}
+
+impl Service {
+    pub(super) fn new(settings: &settings::Http, intake: Arc<dyn Intake>) -> Self {
+        Self {
+            intake,
+            credentials: Credentials::new(settings),
+            requests: Semaphore::new(settings.max_requests.min(Semaphore::MAX_PERMITS)),
+            max_body: usize::try_from(settings.max_body.0).unwrap_or(usize::MAX),
+            max_batch: settings.max_batch,
+            read_timeout: settings.read_timeout.0,
+            origins: settings.allowed_origins.clone(),
+        }
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        if request.uri().path() != PATH {
+            let detail = format!("there is nothing at {}; send events to {PATH}", request.uri().path());
+            return Problem::new(StatusCode::NOT_FOUND, "not-found", "not found", detail).into_response();
+        }
+        match *request.method() {
+            Method::POST => match self.post(request).await {
+                Ok(()) => empty(StatusCode::ACCEPTED),
+                Err(problem) => problem.into_response(),
+            },
+            Method::OPTIONS => self.handshake(request.headers()),
+            ref other => {
+                let detail = format!("{other} is not understood here; POST events");
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "the method is not allowed", detail)
+                    .with(header::ALLOW, ALLOW)
+                    .into_response()
+            }
+        }
+    }
+
+    async fn post(&self, request: Request<Incoming>) -> Result<(), Problem> {
+        self.credentials.admit(request.headers())?;
+        plain(request.headers())?;
+        let Ok(_permit) = self.requests.try_acquire() else {
+            return Err(Problem::busy("too many requests are under way (host.http.max_requests)"));
+        };
+        let (parts, body) = request.into_parts();
+        let body = self.read(body).await?;
+        let events = decode(&parts.headers, &body)?;
+        if events.len() > self.max_batch {
+            let most = self.max_batch;
+            let detail = format!("the batch has {} events; at most {most} are taken (host.http.max_batch)", events.len());
+            return Err(Problem::too_large(detail));
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.intake.accept(events).await.map_err(Problem::from)
+    }
+
+    /// Reads the body, which is at most so large and comes at most so slowly.
+    async fn read(&self, body: Incoming) -> Result<Bytes, Problem> {
+        let expected = body.size_hint().exact();
+        if expected.is_some_and(|length| length > self.max_body as u64) {
+            return Err(self.too_large());
+        }
+        let late = |_| {
+            let detail = format!("the body did not arrive within {} ms", self.read_timeout.as_millis());
+            Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long", detail)
+        };
+        tokio::time::timeout(self.read_timeout, self.collect(body)).await.map_err(late)?
+    }
+
+    async fn collect(&self, mut body: Incoming) -> Result<Bytes, Problem> {
+        let mut first: Option<Bytes> = None;
+        let mut rest = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let cut = |error| {
+                let detail = format!("the body was cut off: {error}");
+                Problem::new(StatusCode::BAD_REQUEST, "cut-off", "the request is incomplete", detail)
+            };
+            let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
+            if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > self.max_body {
+                return Err(self.too_large());
+            }
+            // Usually all of it is one frame, which is then taken as it is.
+            match &first {
+                None => first = Some(data),
+                Some(_) => rest.extend_from_slice(&data),
+            }
+        }
+        let first = first.unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(first);
+        }
+        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+        whole.extend_from_slice(&first);
+        whole.extend_from_slice(&rest);
+        Ok(whole.freeze())
+    }
+
+    fn too_large(&self) -> Problem {
+        Problem::too_large(format!("the body is over {} bytes (host.http.max_body)", self.max_body))
+    }
+
+    /// The abuse protection of the CloudEvents webhook specification (1.0.2, section 4).
+    fn handshake(&self, headers: &HeaderMap) -> Response<Body> {
+        let mut response = empty(StatusCode::OK);
+        let answer = response.headers_mut();
+        answer.insert(header::ALLOW, ALLOW);
+        let Some(origin) = headers.get("webhook-request-origin") else { return response };
+        let allowed = |name: &String| name == "*" || name.as_bytes() == origin.as_bytes();
+        if self.origins.iter().any(allowed) {
+            answer.insert("webhook-allowed-origin", origin.clone());
+            let rate = headers.get("webhook-request-rate").cloned();
+            answer.insert("webhook-allowed-rate", rate.unwrap_or(HeaderValue::from_static("*")));
+        }
+        response
+    }
+}
+
+/// Compressed bodies are not taken: their size is not known before they are unpacked.
+fn plain(headers: &HeaderMap) -> Result<(), Problem> {
+    match headers.get(header::CONTENT_ENCODING) {
+        None => Ok(()),
+        Some(encoding) if encoding.as_bytes().eq_ignore_ascii_case(b"identity") => Ok(()),
+        Some(encoding) => {
+            let detail = format!("content encoding {encoding:?} is not understood; send the body as it is");
+            let title = "the content encoding is not understood";
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-encoding", title, detail)
+                .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+        }
+    }
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}

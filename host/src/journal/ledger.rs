@@ -1,0 +1,219 @@
+//! Who owes what: which events of the journal are settled, and how far the cursor may go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Events that may be under way at once; a power of two. One bit each.
+pub(super) const WINDOW: u64 = 1 << 20;
+
+/// One bit for each event under way, set when it is settled. Settling takes no lock.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    words: Box<[AtomicU64]>,
+    cursor: AtomicU64,
+    unsettled_bytes: AtomicU64,
+    lost: AtomicU64,
+}
+
+impl Ledger {
+    pub(super) fn new(cursor: u64, unsettled_bytes: u64) -> Self {
+        let words = (0..WINDOW / 64).map(|_| AtomicU64::new(0)).collect();
+        Self { words, cursor: cursor.into(), unsettled_bytes: unsettled_bytes.into(), lost: AtomicU64::new(0) }
+    }
+
+    /// The lowest offset that is not settled.
+    pub(super) fn cursor(&self) -> u64 {
+        self.cursor.load(Ordering::Acquire)
+    }
+
+    /// Whether that offset may be handed out: its bit is free.
+    pub(super) fn has_room(&self, offset: u64) -> bool {
+        offset < self.cursor() + WINDOW
+    }
+
+    pub(super) fn unsettled_bytes(&self) -> u64 {
+        self.unsettled_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn accepted(&self, bytes: u64) {
+        self.unsettled_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Nothing is under way: whatever a rough count at the start left over is gone.
+    pub(super) fn nothing_owed(&self) {
+        self.unsettled_bytes.store(0, Ordering::Relaxed);
+    }
+
+    /// Events whose token was dropped without being settled.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    fn settle(&self, offset: u64, bytes: u64) {
+        let (word, bit) = self.place(offset);
+        word.fetch_or(bit, Ordering::Release);
+        // Rough at the start, so never below zero.
+        let less = |sum: u64| Some(sum.saturating_sub(bytes));
+        let _ = self.unsettled_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    fn place(&self, offset: u64) -> (&AtomicU64, u64) {
+        let index = usize::try_from((offset % WINDOW) / 64).unwrap_or_default();
+        (&self.words[index], 1 << (offset % 64))
+    }
+
+    /// Moves the cursor over what is settled. Called by one thread only.
+    pub(super) fn advance(&self, next: u64) -> u64 {
+        let mut cursor = self.cursor();
+        while cursor < next {
+            let (word, bit) = self.place(cursor);
+            if word.load(Ordering::Acquire) & bit == 0 {
+                break;
+            }
+            word.fetch_and(!bit, Ordering::Relaxed);
+            cursor += 1;
+        }
+        self.cursor.store(cursor, Ordering::Release);
+        cursor
+    }
+}
+
+#[derive(Debug)]
+struct Debt {
+    ledger: Arc<Ledger>,
+    offset: u64,
+    bytes: u64,
+    lost: std::sync::atomic::AtomicBool,
+}
+
+impl Debt {
+    /// Ends without a trace in the ledger.
+    fn void(mut self) {
+        self.bytes = VOID;
+    }
+}
+
+/// The size of a debt that was taken back.
+const VOID: u64 = u64::MAX;
+
+impl Drop for Debt {
+    fn drop(&mut self) {
+        if self.bytes == VOID {
+            return;
+        }
+        if self.lost.load(Ordering::Acquire) {
+            self.ledger.lost.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.ledger.settle(self.offset, self.bytes);
+        }
+    }
+}
+
+/// A share of the debt for one event. Every clone is one more share; the event is settled with the last.
+///
+/// A share that is dropped without [`Owed::settle`] leaves the event in the journal: it is handed out again after a
+/// restart.
+#[derive(Debug)]
+#[must_use = "an event that is not settled is handed out again"]
+pub struct Owed {
+    debt: Option<Arc<Debt>>,
+}
+
+impl Owed {
+    pub(super) fn new(ledger: &Arc<Ledger>, offset: u64, bytes: u64) -> Self {
+        let lost = std::sync::atomic::AtomicBool::new(false);
+        Self { debt: Some(Arc::new(Debt { ledger: Arc::clone(ledger), offset, bytes, lost })) }
+    }
+
+    /// A share that nobody waits for: an event that is not from the journal (any more).
+    pub fn untracked() -> Self {
+        Self { debt: None }
+    }
+
+    /// Nothing more is owed by the holder.
+    pub fn settle(mut self) {
+        self.debt = None;
+    }
+
+    /// Neither settles nor loses: another token for the same event will be made.
+    pub(super) fn forget(mut self) {
+        if let Some(debt) = self.debt.take() {
+            match Arc::try_unwrap(debt) {
+                Ok(debt) => debt.void(),
+                Err(shared) => shared.lost.store(true, Ordering::Release),
+            }
+        }
+    }
+
+    /// The event's offset in the journal.
+    pub fn offset(&self) -> Option<u64> {
+        self.debt.as_ref().map(|debt| debt.offset)
+    }
+}
+
+impl Clone for Owed {
+    fn clone(&self) -> Self {
+        Self { debt: self.debt.clone() }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        if let Some(debt) = &self.debt {
+            debt.lost.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_stops_at_the_first_that_is_not_settled() {
+        let ledger = Arc::new(Ledger::new(100, 0));
+        let owed: Vec<_> = (100..105).map(|offset| Owed::new(&ledger, offset, 1)).collect();
+        let mut owed = owed.into_iter();
+        let (first, second) = (owed.next().unwrap(), owed.next().unwrap());
+        owed.for_each(Owed::settle);
+        assert_eq!(ledger.advance(105), 100);
+        first.settle();
+        assert_eq!(ledger.advance(105), 101);
+        second.settle();
+        assert_eq!(ledger.advance(105), 105);
+    }
+
+    #[test]
+    fn an_event_is_settled_with_its_last_share() {
+        let ledger = Arc::new(Ledger::new(0, 0));
+        let one = Owed::new(&ledger, 0, 1);
+        let two = one.clone();
+        one.settle();
+        assert_eq!(ledger.advance(1), 0);
+        two.settle();
+        assert_eq!(ledger.advance(1), 1);
+    }
+
+    #[test]
+    fn a_share_that_is_dropped_leaves_the_event_unsettled() {
+        let ledger = Arc::new(Ledger::new(0, 0));
+        let one = Owed::new(&ledger, 0, 1);
+        let two = one.clone();
+        drop(one);
+        two.settle();
+        assert_eq!((ledger.advance(1), ledger.lost()), (0, 1));
+    }
+
+    #[test]
+    fn the_window_is_a_ring() {
+        let ledger = Arc::new(Ledger::new(0, 0));
+        for offset in 0..3 * WINDOW {
+            assert!(ledger.has_room(offset));
+            Owed::new(&ledger, offset, 1).settle();
+            if offset % 1_000 == 0 {
+                ledger.advance(offset + 1);
+            }
+        }
+        assert_eq!(ledger.advance(3 * WINDOW), 3 * WINDOW);
+    }
+}

@@ -1,0 +1,294 @@
+//! The segment log: append-only, checked, whole groups only. The journal, lanes' overflow and local streams are each one.
+
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::segment::{self, Found, GroupReader};
+
+/// How a log is cut.
+#[derive(Clone, Copy, Debug)]
+pub struct LogOptions {
+    /// The size at which a segment is closed and the next begun, in bytes.
+    pub segment_bytes: u64,
+    /// The size of the whole log beyond which appends fail; `None` for none.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, max_bytes: None }
+    }
+}
+
+/// Why a log cannot be opened or read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// The disk says no.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Not a torn tail, which is mended silently.
+    #[error("{} is damaged at byte {at} (offset {offset}): {problem}; `stagewire journal repair` keeps what can be read", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// The byte in it.
+        at: u64,
+        /// The offset that should stand there.
+        offset: u64,
+        /// What is wrong.
+        problem: &'static str,
+    },
+}
+
+pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> LogError + use<'_> {
+    |source| LogError::Io { path: path.to_owned(), source }
+}
+
+#[derive(Debug)]
+struct Segment {
+    base: u64,
+    bytes: u64,
+}
+
+/// An append-only log in a directory of its own. One process writes it; others may read with [`super::SegmentReader`].
+#[derive(Debug)]
+pub struct SegmentLog {
+    dir: PathBuf,
+    options: LogOptions,
+    segments: VecDeque<Segment>,
+    active: File,
+    next: u64,
+    staged: Vec<u8>,
+    staged_records: u64,
+}
+
+impl SegmentLog {
+    /// Opens or creates the log, and cuts a torn tail off.
+    ///
+    /// # Errors
+    /// [`LogError`]; damage before intact groups is never cut off.
+    pub fn open(dir: &Path, options: LogOptions) -> Result<Self, LogError> {
+        std::fs::create_dir_all(dir).map_err(io_at(dir))?;
+        let mut bases = segment::bases(dir).map_err(io_at(dir))?;
+        if bases.is_empty() {
+            create(dir, 0).map_err(io_at(dir))?;
+            bases.push(0);
+        }
+        let last = bases.last().copied().unwrap_or_default();
+        let path = segment::path(dir, last);
+        let next = mend_tail(&path, last)?;
+        let size = |base: u64| std::fs::metadata(segment::path(dir, base)).map(|meta| Segment { base, bytes: meta.len() });
+        let segments = bases.into_iter().map(size).collect::<io::Result<_>>().map_err(io_at(dir))?;
+        let active = OpenOptions::new().append(true).open(&path).map_err(io_at(&path))?;
+        Ok(Self { dir: dir.to_owned(), options, segments, active, next, staged: Vec::new(), staged_records: 0 })
+    }
+
+    /// The offset that the next record will get.
+    pub fn next_offset(&self) -> u64 {
+        self.next
+    }
+
+    /// The oldest offset that is still there.
+    pub fn first_offset(&self) -> u64 {
+        self.segments.front().map_or(self.next, |segment| segment.base)
+    }
+
+    /// Bytes of all segments.
+    pub fn bytes(&self) -> u64 {
+        self.segments.iter().map(|segment| segment.bytes).sum()
+    }
+
+    /// How many segments there are.
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// Bytes of the segments from the one that holds `offset`.
+    pub fn bytes_from(&self, offset: u64) -> u64 {
+        let whole = self.segments.iter().rev();
+        let mut sum = 0;
+        for segment in whole {
+            sum += segment.bytes;
+            if segment.base <= offset {
+                break;
+            }
+        }
+        sum
+    }
+
+    /// Appends one group, each record in parts, and writes it. Not yet durable: see [`Self::sync`].
+    ///
+    /// # Errors
+    /// What the disk says; nothing of the group is there then.
+    pub fn append(&mut self, records: &[&[&[u8]]]) -> io::Result<u64> {
+        self.stage(records)?;
+        self.commit()
+    }
+
+    /// Puts a group into the buffer of the next [`Self::commit`].
+    ///
+    /// # Errors
+    /// A group over 1 GiB.
+    pub fn stage(&mut self, records: &[&[&[u8]]]) -> io::Result<()> {
+        let before = self.staged.len();
+        let first = self.next + self.staged_records;
+        segment::encode(&mut self.staged, first, records).inspect_err(|_| self.staged.truncate(before))?;
+        self.staged_records += records.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what was staged in one go. Returns the offset of its first record.
+    ///
+    /// # Errors
+    /// What the disk says; nothing of it is there then.
+    pub fn commit(&mut self) -> io::Result<u64> {
+        let written = self.write();
+        let (staged, records) = (self.staged.len() as u64, self.staged_records);
+        self.staged.clear();
+        self.staged_records = 0;
+        if self.staged.capacity() > 16 << 20 {
+            self.staged.shrink_to(1 << 20);
+        }
+        written?;
+        let first = self.next;
+        self.next += records;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes += staged;
+        }
+        Ok(first)
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let staged = self.staged.len() as u64;
+        if self.options.max_bytes.is_some_and(|most| self.bytes() + staged > most) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "the log has reached its largest size"));
+        }
+        let used = self.segments.back().map_or(0, |segment| segment.bytes);
+        if used > 0 && used + staged > self.options.segment_bytes {
+            self.rotate()?;
+        }
+        self.active.write_all(&self.staged).inspect_err(|_| self.take_back())
+    }
+
+    /// Cuts off what a failed write or sync may have left.
+    fn take_back(&self) {
+        let length = self.segments.back().map_or(0, |segment| segment.bytes);
+        if let Err(error) = self.active.set_len(length) {
+            // The group is torn, and will be cut off at the next opening or write.
+            tracing::error!(dir = %self.dir.display(), %error, "cannot take back a failed write");
+        }
+    }
+
+    /// Makes what was committed durable.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn sync(&self) -> io::Result<()> {
+        self.active.sync_data()
+    }
+
+    /// Forgets the records from `first` on, which were committed but could not be made durable.
+    pub fn retract(&mut self, first: u64, bytes_before: u64) {
+        self.next = first;
+        if let Some(segment) = self.segments.back_mut() {
+            segment.bytes = bytes_before.min(segment.bytes);
+        }
+        self.take_back();
+    }
+
+    /// Bytes of the segment that is being written.
+    pub fn active_bytes(&self) -> u64 {
+        self.segments.back().map_or(0, |segment| segment.bytes)
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        self.active.sync_data()?;
+        step("rotate: old segment synced");
+        self.active = create(&self.dir, self.next)?;
+        step("rotate: new segment created");
+        self.segments.push_back(Segment { base: self.next, bytes: 0 });
+        Ok(())
+    }
+
+    /// Begins again at `offset`, which must not be below the next one; where the tail was lost.
+    pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        if offset > self.next {
+            self.next = offset;
+            self.rotate()?;
+        }
+        Ok(())
+    }
+
+    /// The segments that lie wholly before `offset`, oldest first: base, end and bytes.
+    pub(super) fn closed_before(&self, offset: u64) -> impl Iterator<Item = (u64, u64, u64)> {
+        let ends = self.segments.iter().skip(1).map(|segment| segment.base);
+        self.segments.iter().zip(ends).map(|(segment, end)| (segment.base, end, segment.bytes)).take_while(move |(_, end, _)| *end <= offset)
+    }
+
+    /// Removes the segments that lie wholly before `offset`. The caller has made durable that nobody needs them.
+    ///
+    /// # Errors
+    /// What the disk says; what was removed by then is gone.
+    pub fn trim_before(&mut self, offset: u64) -> io::Result<()> {
+        let count = self.closed_before(offset).count();
+        for _ in 0..count {
+            let Some(base) = self.segments.front().map(|segment| segment.base) else { break };
+            std::fs::remove_file(segment::path(&self.dir, base))?;
+            step("trim: segment removed");
+            self.segments.pop_front();
+        }
+        if count > 0 { sync_dir(&self.dir) } else { Ok(()) }
+    }
+}
+
+/// Creates an empty segment, durably.
+fn create(dir: &Path, base: u64) -> io::Result<File> {
+    let file = OpenOptions::new().append(true).create(true).open(segment::path(dir, base))?;
+    sync_dir(dir)?;
+    Ok(file)
+}
+
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Reads the last segment through and cuts a torn tail off. Returns the next offset.
+fn mend_tail(path: &Path, base: u64) -> Result<u64, LogError> {
+    let mut reader = GroupReader::open(path).map_err(io_at(path))?;
+    let mut next = base;
+    loop {
+        let at = reader.position;
+        let problem = match reader.read().map_err(io_at(path))? {
+            Found::Group(group) if group.first == next => {
+                next += u64::from(group.count);
+                continue;
+            }
+            Found::End => return Ok(next),
+            Found::Group(_) => "offsets do not follow one another",
+            Found::Broken(problem) => problem,
+        };
+        if reader.resynchronise(at + 1).map_err(io_at(path))?.is_some() {
+            return Err(LogError::Damaged { path: path.to_owned(), at, offset: next, problem });
+        }
+        tracing::warn!(file = %path.display(), at, offset = next, problem, "cut a torn tail off; nothing of it was acknowledged");
+        let file = OpenOptions::new().write(true).open(path).map_err(io_at(path))?;
+        file.set_len(at).and_then(|()| file.sync_all()).map_err(io_at(path))?;
+        return Ok(next);
+    }
+}
+
+/// A place where a test lets the process die; nothing otherwise.
+#[inline]
+pub(super) fn step(_name: &str) {
+    #[cfg(test)]
+    if std::env::var("STAGEWIRE_TEST_DIE_AT").is_ok_and(|at| at == _name) {
+        std::process::abort();
+    }
+}

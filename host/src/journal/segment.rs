@@ -1,0 +1,188 @@
+//! The bytes of one segment file: groups of records, each group whole or not there at all.
+//!
+//! ```text
+//! group  := magic "SWG1" · u32 body length · u32 records · u64 offset of the first · u32 crc32c of all but magic and crc · body
+//! body   := (u32 length · record)*
+//! ```
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+pub(super) const HEAD: usize = 24;
+const MAGIC: [u8; 4] = *b"SWG1";
+/// A body that claims more than this is damage, not data.
+const MOST_BODY: u32 = 1 << 30;
+
+/// The path of the segment that begins at that offset.
+pub(super) fn path(dir: &Path, base: u64) -> PathBuf {
+    dir.join(format!("{base:020}.seg"))
+}
+
+/// The base offsets of all segments in the directory, ascending.
+pub(super) fn bases(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut bases = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(".seg")).and_then(|base| base.parse::<u64>().ok());
+        bases.extend(base);
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}
+
+/// Appends one group to `buffer`; `records` are written by `fill`, which returns how many there were.
+pub(super) fn encode(buffer: &mut Vec<u8>, first: u64, records: &[&[&[u8]]]) -> io::Result<()> {
+    let start = buffer.len();
+    let too_large = || io::Error::new(io::ErrorKind::InvalidInput, "a group is larger than 1 GiB");
+    buffer.extend_from_slice(&[0; HEAD]);
+    for parts in records {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        buffer.extend_from_slice(&u32::try_from(length).map_err(|_| too_large())?.to_le_bytes());
+        parts.iter().for_each(|part| buffer.extend_from_slice(part));
+    }
+    let body = u32::try_from(buffer.len() - start - HEAD).ok().filter(|body| *body <= MOST_BODY).ok_or_else(too_large)?;
+    let count = u32::try_from(records.len()).map_err(|_| too_large())?;
+    let head = &mut buffer[start..start + HEAD];
+    head[..4].copy_from_slice(&MAGIC);
+    head[4..8].copy_from_slice(&body.to_le_bytes());
+    head[8..12].copy_from_slice(&count.to_le_bytes());
+    head[12..20].copy_from_slice(&first.to_le_bytes());
+    let crc = checksum(&buffer[start + 4..start + 20], &buffer[start + HEAD..]);
+    buffer[start + 20..start + HEAD].copy_from_slice(&crc.to_le_bytes());
+    Ok(())
+}
+
+fn checksum(head: &[u8], body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(head), body)
+}
+
+/// One group, read and checked.
+pub(super) struct Group {
+    pub(super) first: u64,
+    pub(super) count: u32,
+    body: Bytes,
+}
+
+impl Group {
+    /// The records in order, as slices of one buffer.
+    pub(super) fn records(self) -> impl Iterator<Item = (u64, Bytes)> {
+        let mut rest = self.body;
+        (self.first..self.first + u64::from(self.count)).map_while(move |offset| {
+            let length = u32::from_le_bytes(rest.get(..4)?.try_into().ok()?) as usize;
+            let record = rest.get(4..4 + length).map(|_| rest.slice(4..4 + length))?;
+            rest = rest.slice(4 + length..);
+            Some((offset, record))
+        })
+    }
+
+    /// Bytes on disk.
+    pub(super) fn size(&self) -> u64 {
+        (HEAD + self.body.len()) as u64
+    }
+}
+
+/// What stands at a place of a segment file.
+pub(super) enum Found {
+    Group(Group),
+    /// Nothing more.
+    End,
+    /// Something that is no whole, intact group.
+    Broken(&'static str),
+}
+
+/// Reads groups one after the other. Does not move past what is broken.
+pub(super) struct GroupReader {
+    file: io::BufReader<File>,
+    /// Where the next group begins.
+    pub(super) position: u64,
+}
+
+impl GroupReader {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: io::BufReader::with_capacity(256 << 10, File::open(path)?), position: 0 })
+    }
+
+    /// Reads the group at the current place.
+    pub(super) fn read(&mut self) -> io::Result<Found> {
+        let found = self.read_here();
+        match &found {
+            Ok(Found::Group(group)) => self.position += group.size(),
+            // What was half read is read again next time; `seek` also forgets what was buffered.
+            _ => self.file.seek(SeekFrom::Start(self.position)).map(|_| ())?,
+        }
+        found
+    }
+
+    fn read_here(&mut self) -> io::Result<Found> {
+        let mut head = [0_u8; HEAD];
+        match fill(&mut self.file, &mut head)? {
+            0 => return Ok(Found::End),
+            HEAD => {}
+            _ => return Ok(Found::Broken("a group's head is cut off")),
+        }
+        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+        let (length, count) = (word(4), word(8));
+        if head[..4] != MAGIC || length > MOST_BODY || u64::from(count) * 4 > u64::from(length) {
+            return Ok(Found::Broken("no group begins here"));
+        }
+        // Not allocated on the word of a damaged length: grows with what is there.
+        let mut body = Vec::new();
+        self.file.by_ref().take(u64::from(length)).read_to_end(&mut body)?;
+        if body.len() < length as usize {
+            return Ok(Found::Broken("a group is cut off"));
+        }
+        if checksum(&head[4..20], &body) != word(20) {
+            return Ok(Found::Broken("a group's checksum is wrong"));
+        }
+        let first = u64::from(word(12)) | u64::from(word(16)) << 32;
+        Ok(Found::Group(Group { first, count, body: body.into() }))
+    }
+
+    /// Moves to the next place at or after `from` where an intact group begins; `None` where there is none.
+    pub(super) fn resynchronise(&mut self, from: u64) -> io::Result<Option<u64>> {
+        self.file.seek(SeekFrom::Start(from))?;
+        let mut rest = Vec::new();
+        self.file.read_to_end(&mut rest)?;
+        for at in memchr::memmem::find_iter(&rest, &MAGIC) {
+            self.position = from + at as u64;
+            self.file.seek(SeekFrom::Start(self.position))?;
+            if matches!(self.read_here()?, Found::Group(_)) {
+                self.file.seek(SeekFrom::Start(self.position))?;
+                return Ok(Some(self.position));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Skips groups that end before that offset.
+    pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
+        loop {
+            let before = self.position;
+            match self.read()? {
+                Found::Group(group) if group.first + u64::from(group.count) <= offset => {}
+                _ => {
+                    self.position = before;
+                    self.file.seek(SeekFrom::Start(before))?;
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
+/// Reads until the buffer is full or the file ends.
+fn fill(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

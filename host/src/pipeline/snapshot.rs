@@ -1,0 +1,76 @@
+//! The rules and loaded plugins that are in force together.
+
+use std::sync::Arc;
+
+use prometheus_client::metrics::counter::Counter;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::delivery::Lane;
+use crate::names::RouteName;
+use crate::plugins::Step;
+use crate::router::Table;
+
+/// One immutable set of routes. Swapped as a whole.
+pub struct Snapshot {
+    /// Counts the swaps of this run, from 1.
+    pub generation: u64,
+    /// Which routes an event takes.
+    pub table: Table,
+    /// The routes, in the table's order.
+    pub routes: Vec<Route>,
+    /// Every lane that a route delivers to.
+    pub lanes: Vec<Lane>,
+    /// Tries after the first, of steps with `on_error: retry`.
+    pub max_retries: u32,
+    /// Whether failed events are kept.
+    pub dead_letters: bool,
+    /// Tells when the last event of this snapshot is through.
+    pub retirement: Retirement,
+}
+
+/// Ends with the last holder of a snapshot.
+pub struct Retirement {
+    token: CancellationToken,
+    _guard: DropGuard,
+}
+
+impl Default for Retirement {
+    fn default() -> Self {
+        let token = CancellationToken::new();
+        Self { _guard: token.clone().drop_guard(), token }
+    }
+}
+
+impl Retirement {
+    /// Cancelled when no event of the snapshot is under way any more.
+    pub fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+}
+
+impl Snapshot {
+    /// The snapshot before the first and after the last: no route, no lane.
+    pub fn empty() -> Self {
+        Self {
+            generation: 0,
+            table: Table::default(),
+            routes: Vec::new(),
+            lanes: Vec::new(),
+            max_retries: 0,
+            dead_letters: true,
+            retirement: Retirement::default(),
+        }
+    }
+}
+
+/// One route, ready to run.
+pub struct Route {
+    /// Its name.
+    pub name: RouteName,
+    /// Its plugins, in order.
+    pub steps: Vec<Arc<Step>>,
+    /// Where it delivers: indices into [`Snapshot::lanes`].
+    pub lanes: Vec<usize>,
+    /// Events that took it.
+    pub matched: Counter,
+}

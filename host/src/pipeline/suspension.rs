@@ -1,0 +1,73 @@
+//! Keeps a plugin that burns its time limit again and again from starving the other routes of its worker.
+//!
+//! After [`STRIKES`] costly failures in a row a step is suspended on this worker: its `on_error` holds at once, and a
+//! probe goes through now and then, ever more seldom, until one succeeds. Cheap failures (an error returned, a trap
+//! after microseconds) never suspend.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Event;
+use crate::plugins::{Failed, Outcome, Step};
+
+const STRIKES: u32 = 3;
+const COSTLY: Duration = Duration::from_millis(5);
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+#[derive(Default)]
+pub(super) struct Suspension {
+    /// Empty unless something is wrong, so that the good case costs one comparison.
+    struck: Vec<(Arc<Step>, Strikes)>,
+}
+
+struct Strikes {
+    count: u32,
+    until: Option<Instant>,
+    pause: Duration,
+    reason: String,
+}
+
+impl Suspension {
+    /// Runs the step, or fails at once while it is suspended.
+    pub(super) fn run(&mut self, step: &Arc<Step>, worker: usize, event: &Event) -> Outcome {
+        if let Some(failed) = self.suspended(step) {
+            return Outcome::Failed(failed);
+        }
+        let started = Instant::now();
+        let outcome = step.run(worker, event);
+        match &outcome {
+            Outcome::Failed(failed) if started.elapsed() >= COSTLY => self.strike(step, &failed.reason),
+            _ if self.struck.is_empty() => {}
+            _ => self.struck.retain(|(other, _)| !Arc::ptr_eq(other, step)),
+        }
+        outcome
+    }
+
+    fn suspended(&self, step: &Arc<Step>) -> Option<Failed> {
+        let (_, strikes) = self.struck.iter().find(|(other, _)| Arc::ptr_eq(other, step))?;
+        let until = strikes.until.filter(|until| *until > Instant::now())?;
+        let left = until.saturating_duration_since(Instant::now()).as_millis();
+        let reason = format!("{}; suspended after failing {} times in a row, next try in {left} ms", strikes.reason, strikes.count);
+        Some(Failed { reason, transient: false })
+    }
+
+    fn strike(&mut self, step: &Arc<Step>, reason: &str) {
+        // Steps of replaced snapshots go with them.
+        self.struck.retain(|(other, _)| Arc::strong_count(other) > 1);
+        let index = self.struck.iter().position(|(other, _)| Arc::ptr_eq(other, step)).unwrap_or_else(|| {
+            let fresh = Strikes { count: 0, until: None, pause: FIRST_PAUSE, reason: String::new() };
+            self.struck.push((Arc::clone(step), fresh));
+            self.struck.len() - 1
+        });
+        let strikes = &mut self.struck[index].1;
+        strikes.count += 1;
+        reason.clone_into(&mut strikes.reason);
+        if strikes.count >= STRIKES {
+            strikes.until = Some(Instant::now() + strikes.pause);
+            strikes.pause = (strikes.pause * 2).min(LONGEST_PAUSE);
+            let spec = step.spec();
+            tracing::warn!(route = %spec.route, step = spec.index, plugin = %spec.plugin.name(), reason, "step suspended");
+        }
+    }
+}

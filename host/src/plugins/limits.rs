@@ -1,0 +1,119 @@
+//! What a call may take, and which of it was too much.
+
+use std::time::Duration;
+
+use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
+
+use super::engine::TICK;
+use crate::config::settings;
+use crate::config::units::{Size, Span};
+
+/// The limits of one step, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest one call may take.
+    pub time: Duration,
+    /// The most memory of one instance, in bytes.
+    pub memory: u64,
+    /// The most bytes that one call may hand out.
+    pub output: u64,
+    /// The most events that one call may hand out.
+    pub events: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time: Duration::from_millis(50), memory: 32 << 20, output: 8 << 20, events: 1000 }
+    }
+}
+
+impl Limits {
+    /// The limits of a step, where it names none those of `defaults`, where those name none ours.
+    pub fn resolve(step: &settings::Limits, defaults: &settings::Limits) -> Self {
+        let ours = Self::default();
+        Self {
+            time: step.time.or(defaults.time).map_or(ours.time, |span| span.0),
+            memory: step.memory.or(defaults.memory).map_or(ours.memory, |size| size.0),
+            output: step.output.or(defaults.output).map_or(ours.output, |size| size.0),
+            events: step.events.or(defaults.events).unwrap_or(ours.events),
+        }
+    }
+
+    /// The time limit in ticks of the engine's clock; one more, because the current tick has begun already.
+    pub(super) fn ticks(&self) -> u64 {
+        u64::try_from(self.time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1)
+    }
+}
+
+/// A limit that a host function or the allocator found broken; travels out of the guest as the cause of its trap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Exceeded {
+    #[error("needed more than {}", Size(*.0))]
+    Memory(u64),
+    #[error("handed out more than {}", Size(*.0))]
+    Output(u64),
+    #[error("handed out more than {0} events")]
+    Events(usize),
+    #[error("used a draft of an earlier call")]
+    Stale,
+}
+
+/// Bounds the linear memories and tables of one instance.
+pub(super) struct Budget {
+    most: u64,
+    used: u64,
+}
+
+impl Budget {
+    const TABLE: usize = 100_000;
+
+    pub(super) fn new(most: u64) -> Self {
+        Self { most, used: 0 }
+    }
+}
+
+impl ResourceLimiter for Budget {
+    fn memory_growing(&mut self, now: usize, wanted: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| wanted > most) {
+            return Ok(false);
+        }
+        let used = self.used.saturating_add(wanted.saturating_sub(now) as u64);
+        if used > self.most {
+            // A trap with a clear reason, instead of an allocation that fails somewhere in the guest.
+            return Err(Exceeded::Memory(self.most).into());
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(wanted <= Self::TABLE)
+    }
+}
+
+/// Why a guest broke, in words that follow the plugin's name; and whether it may go better another time.
+pub(super) fn why(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return (exceeded.to_string(), false);
+    }
+    let place = || {
+        let trace = error.downcast_ref::<WasmBacktrace>()?;
+        let name = trace.frames().iter().find_map(|frame| frame.func_name().map(demangled))?;
+        Some(format!(" in {name}"))
+    };
+    match error.downcast_ref::<Trap>() {
+        // A machine that is too busy looks the same as a guest that is too slow.
+        Some(Trap::Interrupt) => (format!("took longer than {}", Span(limits.time)), true),
+        Some(Trap::StackOverflow) => ("recursed too deeply".into(), false),
+        Some(Trap::UnreachableCodeReached) => {
+            (format!("trapped: unreachable{}", place().unwrap_or_default()), false)
+        }
+        Some(trap) => (format!("trapped: {trap}{}", place().unwrap_or_default()), false),
+        None => (format!("broke: {}", error.root_cause()), false),
+    }
+}
+
+fn demangled(name: &str) -> &str {
+    // A guest chooses its names; a log line does not grow with them.
+    name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
+}

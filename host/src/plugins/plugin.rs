@@ -1,0 +1,182 @@
+//! One plugin file: what it is, whether it may be used, and its compiled code.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use semver::Version;
+use sha2::{Digest as _, Sha256};
+use wasmtime::component::Component;
+use wit_component::ComponentEncoder;
+
+use super::bindings::v0_1::filter::FilterPre;
+use super::bindings::v0_1::transform::TransformPre;
+use super::engine::Engine;
+use super::error::{PluginError, Refusal};
+use super::instance::{Instance, Ready};
+use super::limits::{Limits, why};
+use super::voice::Voice;
+use crate::names::{Digest, PluginName};
+
+/// What a plugin does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Keeps or drops an event.
+    Filter,
+    /// Hands out 0, 1 or n events for one.
+    Transform,
+}
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Description {
+    /// Its own name.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// What it does.
+    pub description: String,
+    /// The JSON Schema of its settings; empty where it has none.
+    pub settings_schema: String,
+}
+
+/// A plugin that was checked and compiled.
+pub struct Plugin {
+    /// The file's name without `.wasm`.
+    pub name: PluginName,
+    /// The SHA-256 of the file.
+    pub digest: Digest,
+    /// Filter or transform.
+    pub kind: Kind,
+    /// Bytes of the file.
+    pub size: usize,
+    /// The interface version that it was written for.
+    pub interface: Version,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
+    description: Description,
+    engine: Arc<Engine>,
+    ready: Ready,
+}
+
+const PACKAGE: &str = "stagewire:plugin/";
+const IMPORTS: [&str; 4] = ["host", "event", "types", "emitting"];
+
+impl Plugin {
+    /// Checks and compiles a component, or a core module that carries its world (what `cargo build --target
+    /// wasm32-unknown-unknown` leaves).
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] with the reason.
+    pub fn load(engine: &Arc<Engine>, name: PluginName, bytes: &[u8]) -> Result<Arc<Self>, PluginError> {
+        Self::check(engine, &name, bytes).map(Arc::new).map_err(|refusal| refusal.of(&name))
+    }
+
+    /// What the plugin says of itself.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    pub(super) fn instance(&self, limits: Limits, voice: Arc<Voice>) -> wasmtime::Result<Instance> {
+        Instance::start(&self.engine, &self.ready, limits, voice)
+    }
+
+    fn check(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Self, Refusal> {
+        let component = component(bytes)?;
+        let component = Component::new(&engine.wasm, &component).map_err(|error| Refusal::Damaged(short(&error)))?;
+        let ty = component.component_type();
+        let exports: Vec<_> = ty.exports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
+        let imports: Vec<_> = ty.imports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
+        let (kind, interface) = world(&exports)?;
+        imports.iter().try_for_each(|import| admit(import))?;
+        let unfit = |error: wasmtime::Error| Refusal::Interface(short(&error));
+        let linked = engine.linker.instantiate_pre(&component).map_err(unfit)?;
+        let ready = match kind {
+            Kind::Filter => Ready::Filter(FilterPre::new(linked).map_err(unfit)?),
+            Kind::Transform => Ready::Transform(TransformPre::new(linked).map_err(unfit)?),
+        };
+        let description = describe(engine, &ready, name).map_err(Refusal::Describe)?;
+        let digest = Digest(Sha256::digest(bytes).into());
+        let (name, size, engine) = (name.clone(), bytes.len(), Arc::clone(engine));
+        Ok(Self { name, digest, kind, size, interface, imports, description, engine, ready })
+    }
+}
+
+impl std::fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { name, digest, kind, interface, .. } = self;
+        write!(f, "Plugin({name} {digest} {kind:?} {interface})")
+    }
+}
+
+fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>, Refusal> {
+    if !bytes.starts_with(b"\0asm") {
+        return Err(Refusal::NotWasm);
+    }
+    match bytes.get(4..8) {
+        None => Err(Refusal::Damaged(format!("it ends after {} bytes", bytes.len()))),
+        // The second half of the version says component or core module.
+        Some([_, _, 1, _]) => Ok(Cow::Borrowed(bytes)),
+        Some(_) => encode(bytes).map(Cow::Owned),
+    }
+}
+
+fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
+    let mut encoder = ComponentEncoder::default();
+    let encoded = encoder.module(module).and_then(|encoder| encoder.validate(true).encode());
+    encoded.map_err(|error| {
+        let cause = error.root_cause().to_string();
+        // The parser's words for a file that ends too early.
+        if cause.contains("unexpected end") { Refusal::Damaged(cause) } else { Refusal::Module(cause) }
+    })
+}
+
+fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
+    let ours = exports.iter().find_map(|export| {
+        let (interface, version) = export.strip_prefix(PACKAGE)?.split_once('@')?;
+        let kind = match interface {
+            "filtering" => Kind::Filter,
+            "transforming" => Kind::Transform,
+            _ => return None,
+        };
+        Some((kind, version))
+    });
+    let Some((kind, found)) = ours else {
+        let found = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
+        return Err(Refusal::World { found });
+    };
+    match Version::parse(found) {
+        Ok(version) if (version.major, version.minor) == (0, 1) => Ok((kind, version)),
+        _ => Err(Refusal::Version { found: found.into() }),
+    }
+}
+
+fn admit(import: &str) -> Result<(), Refusal> {
+    let (path, version) = import.split_once('@').unwrap_or((import, ""));
+    match path.strip_prefix(PACKAGE) {
+        Some(interface) if IMPORTS.contains(&interface) && version.starts_with("0.1.") => Ok(()),
+        Some(_) => Err(Refusal::Version { found: version.into() }),
+        None => {
+            let grant = path.split_once('/').map_or(path, |(package, _)| package);
+            Err(Refusal::Import { import: import.into(), grant: grant.into() })
+        }
+    }
+}
+
+fn describe(engine: &Engine, ready: &Ready, name: &PluginName) -> Result<Description, String> {
+    let limits = Limits::default();
+    let voice = Voice::new("-".into(), 0, name.clone(), None);
+    let described = Instance::start(engine, ready, limits, voice).and_then(|mut instance| instance.describe());
+    let said = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
+    Ok(Description {
+        name: said.name,
+        version: said.version,
+        description: said.description,
+        settings_schema: said.settings_schema,
+    })
+}
+
+fn short(error: &wasmtime::Error) -> String {
+    let cause = error.root_cause().to_string();
+    cause.lines().next().unwrap_or_default().to_owned()
+}

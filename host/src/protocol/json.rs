@@ -1,0 +1,507 @@
+//! The JSON event format (CloudEvents 1.0.2, "JSON Event Format") without a tree: attributes are read in one pass and
+//! `data` stays the exact bytes that it came as.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::Event;
+use crate::event::{DataKind, Draft, OwnedValue, Value};
+
+/// What is wrong with a document, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}{}", place(.pointer, *.line, *.column))]
+pub struct DecodeError {
+    /// The member, as a JSON pointer (RFC 6901); empty for the whole document.
+    pub pointer: String,
+    /// From 1; 0 where it is not known.
+    pub line: usize,
+    /// From 1; 0 where it is not known.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+}
+
+fn place(pointer: &str, line: usize, column: usize) -> String {
+    match (pointer, line) {
+        ("", 0) => String::new(),
+        (pointer, 0) => format!(" (at {pointer})"),
+        (_, line) => format!(" (line {line}, column {column})"),
+    }
+}
+
+impl DecodeError {
+    fn at(pointer: &str, message: impl fmt::Display) -> Self {
+        Self { pointer: pointer.into(), line: 0, column: 0, message: message.to_string() }
+    }
+}
+
+impl From<serde_json::Error> for DecodeError {
+    fn from(error: serde_json::Error) -> Self {
+        let text = error.to_string();
+        // serde_json appends the place, which has fields of its own here.
+        let message = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Self { pointer: String::new(), line: error.line(), column: error.column(), message }
+    }
+}
+
+/// Whether a media type means JSON: `*/json` or `*/*+json`. Without one, JSON is meant.
+pub fn is_json(content_type: Option<&str>) -> bool {
+    let Some(content_type) = content_type else { return true };
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let Some((_, subtype)) = essence.split_once('/') else { return false };
+    let ends = |suffix: &str| {
+        subtype.len() >= suffix.len() && subtype.as_bytes()[subtype.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
+    };
+    subtype.eq_ignore_ascii_case("json") || ends("+json")
+}
+
+/// Reads one event.
+///
+/// # Errors
+/// The first thing that is wrong, and where.
+pub fn decode(document: &Bytes) -> Result<Event, DecodeError> {
+    let parsed: Result<Parsed, DecodeError> = serde_json::from_slice(document).map_err(DecodeError::from);
+    parsed?.build()
+}
+
+/// Reads a batch: a JSON array of events.
+///
+/// # Errors
+/// Everything that is wrong, by index; index 0 for a document that is no array.
+pub fn decode_batch(document: &Bytes) -> Result<Vec<Event>, Vec<(usize, DecodeError)>> {
+    let whole = |error: serde_json::Error| vec![(0, DecodeError::from(error))];
+    // Raw members first: one malformed event must not hide what is wrong with the others.
+    let members: Vec<&RawValue> = serde_json::from_slice(document).map_err(whole)?;
+    let mut events = Vec::with_capacity(members.len());
+    let mut errors = Vec::new();
+    for (index, member) in members.into_iter().enumerate() {
+        let parsed = serde_json::from_str::<Parsed>(member.get()).map_err(DecodeError::from);
+        match parsed.and_then(Parsed::build) {
+            Ok(event) => events.push(event),
+            // Lines would count from the member's start.
+            Err(error) => errors.push((index, DecodeError { line: 0, column: 0, ..error })),
+        }
+    }
+    if errors.is_empty() { Ok(events) } else { Err(errors) }
+}
+
+/// An event document as it is read: nothing checked but types.
+#[derive(Default)]
+struct Parsed<'a> {
+    draft: Draft,
+    specversion: Option<Cow<'a, str>>,
+    data: Option<&'a RawValue>,
+    data_base64: Option<Cow<'a, str>>,
+    seen: Vec<Cow<'a, str>>,
+}
+
+impl Parsed<'_> {
+    fn build(self) -> Result<Event, DecodeError> {
+        let Self { mut draft, specversion, data, data_base64, .. } = self;
+        match specversion.as_deref() {
+            Some("1.0") => {}
+            Some(other) => {
+                return Err(DecodeError::at("/specversion", format_args!("specversion {other:?} is not supported; send \"1.0\"")));
+            }
+            None => return Err(DecodeError::at("", "required attribute \"specversion\" is missing; send \"1.0\"")),
+        }
+        match (data, data_base64) {
+            (Some(_), Some(_)) => {
+                return Err(DecodeError::at("/data_base64", "both data and data_base64 are given; send one of them"));
+            }
+            (Some(data), None) => set_data(&mut draft, data)?,
+            (None, Some(text)) => {
+                let wrong = |error| DecodeError::at("/data_base64", format_args!("data_base64 is not base64: {error}"));
+                draft.data = BASE64.decode(text.as_bytes()).map_err(wrong)?.into();
+                draft.data_kind = DataKind::Binary;
+            }
+            (None, None) => {}
+        }
+        draft.build().map_err(|invalid| DecodeError::at("", invalid))
+    }
+}
+
+/// CloudEvents JSON format 3.1.1: a string beside a media type that is not JSON is the text itself.
+fn set_data(draft: &mut Draft, data: &RawValue) -> Result<(), DecodeError> {
+    let raw = data.get();
+    if raw.starts_with('"') && !is_json(draft.data_content_type.as_deref()) {
+        let text: String = serde_json::from_str(raw).map_err(|error| DecodeError::at("/data", DecodeError::from(error)))?;
+        draft.data = text.into();
+        draft.data_kind = DataKind::Text;
+    } else {
+        draft.data = Bytes::copy_from_slice(raw.as_bytes());
+        draft.data_kind = DataKind::Json;
+    }
+    Ok(())
+}
+
+impl<'de> Deserialize<'de> for Parsed<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EventVisitor)
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Parsed<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object with the attributes of a CloudEvent")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parsed<'de>, A::Error> {
+        let mut parsed = Parsed::default();
+        while let Some(Text(name)) = map.next_key()? {
+            if parsed.seen.contains(&name) {
+                return Err(de::Error::custom(format_args!("member {name:?} is given twice")));
+            }
+            read_member(&mut parsed, &name, &mut map)?;
+            parsed.seen.push(name);
+        }
+        Ok(parsed)
+    }
+}
+
+fn read_member<'de, A: MapAccess<'de>>(parsed: &mut Parsed<'de>, name: &str, map: &mut A) -> Result<(), A::Error> {
+    let mut string = |name: &'static str| map.next_value_seed(StringOf(name));
+    let draft = &mut parsed.draft;
+    match name {
+        "specversion" => parsed.specversion = string("specversion")?,
+        "id" => draft.id = string("id")?.unwrap_or_default().into_owned(),
+        "source" => draft.source = string("source")?.unwrap_or_default().into_owned(),
+        "type" => draft.kind = string("type")?.unwrap_or_default().into_owned(),
+        "subject" => draft.subject = string("subject")?.map(Cow::into_owned),
+        "time" => draft.time = string("time")?.map(Cow::into_owned),
+        "datacontenttype" => draft.data_content_type = string("datacontenttype")?.map(Cow::into_owned),
+        "dataschema" => draft.data_schema = string("dataschema")?.map(Cow::into_owned),
+        "data_base64" => parsed.data_base64 = string("data_base64")?,
+        // `null` is a value of its own here, not an absent member.
+        "data" => parsed.data = Some(map.next_value()?),
+        _ => {
+            let value = map.next_value_seed(Extension(name))?;
+            draft.extensions.extend(value.map(|value| (name.to_owned(), value)));
+        }
+    }
+    Ok(())
+}
+
+/// Text that is borrowed from the document where it has no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        StringOf("member name").deserialize(deserializer).map(|text| Self(text.unwrap_or_default()))
+    }
+}
+
+/// The string value of an attribute; `null` means absent (CloudEvents JSON format 2.1).
+struct StringOf(&'static str);
+
+impl<'de> DeserializeSeed<'de> for StringOf {
+    type Value = Option<Cow<'de, str>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for StringOf {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string for attribute {:?}", self.0)
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// The value of an extension attribute: string, boolean or 32-bit integer.
+struct Extension<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Extension<'_> {
+    type Value = Option<OwnedValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Extension<'_> {
+    type Value = Option<OwnedValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string, boolean or 32-bit integer for extension attribute {:?}", self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(OwnedValue::String(text.to_owned())))
+    }
+
+    fn visit_bool<E: de::Error>(self, flag: bool) -> Result<Self::Value, E> {
+        Ok(Some(OwnedValue::Boolean(flag)))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        let wrong = |_| E::invalid_value(de::Unexpected::Signed(number), &self);
+        i32::try_from(number).map(|number| Some(OwnedValue::Integer(number))).map_err(wrong)
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        let wrong = |_| E::invalid_value(de::Unexpected::Unsigned(number), &self);
+        i32::try_from(number).map(|number| Some(OwnedValue::Integer(number))).map_err(wrong)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+/// Writes one event as a structured document; JSON data goes in verbatim.
+pub fn encode(event: &Event, out: &mut Vec<u8>) {
+    write(event, out, |data, out| out.extend_from_slice(data));
+}
+
+/// Writes one event without a line break in it, for JSON lines.
+pub fn encode_compact(event: &Event, out: &mut Vec<u8>) {
+    write(event, out, compact);
+}
+
+/// Writes a batch: a JSON array.
+pub fn encode_batch<'a>(events: impl IntoIterator<Item = &'a Event>, out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (index, event) in events.into_iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        encode(event, out);
+    }
+    out.push(b']');
+}
+
+fn write(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
+    out.reserve(event.record().len() + 256);
+    out.extend_from_slice(br#"{"specversion":"1.0""#);
+    for (name, text) in event.core_attributes() {
+        member(name, out);
+        string(text, out);
+    }
+    for (name, value) in event.extensions() {
+        member(name, out);
+        match value {
+            Value::String(text) => string(text, out),
+            Value::Integer(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
+            Value::Boolean(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
+        }
+    }
+    write_data(event, out, json);
+    out.push(b'}');
+}
+
+fn write_data(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
+    let data = event.data();
+    match event.data_kind() {
+        DataKind::None => {}
+        DataKind::Json => {
+            member("data", out);
+            json(data, out);
+        }
+        DataKind::Text => {
+            member("data", out);
+            string(std::str::from_utf8(data).unwrap_or_default(), out);
+        }
+        // From a binary binding: JSON by its media type, but nobody has looked yet.
+        DataKind::Binary if is_json(event.data_content_type()) && is_well_formed(data) => {
+            member("data", out);
+            json(data, out);
+        }
+        DataKind::Binary => {
+            member("data_base64", out);
+            out.push(b'"');
+            let start = out.len();
+            out.resize(start + base64::encoded_len(data.len(), true).unwrap_or_default(), 0);
+            // The room was made to measure.
+            let _ = BASE64.encode_slice(data, &mut out[start..]);
+            out.push(b'"');
+        }
+    }
+}
+
+fn is_well_formed(data: &[u8]) -> bool {
+    serde_json::from_slice::<de::IgnoredAny>(data).is_ok() && std::str::from_utf8(data).is_ok()
+}
+
+fn member(name: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    // A vector takes all that is written.
+    let _ = serde_json::to_writer(out, text);
+}
+
+/// Leaves white space between tokens out; number text and order stay as they are.
+fn compact(data: &[u8], out: &mut Vec<u8>) {
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in data {
+        let blank = !quoted && matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        if !blank {
+            out.push(*byte);
+        }
+        match byte {
+            b'"' if !escaped => quoted = !quoted,
+            _ => {}
+        }
+        escaped = quoted && *byte == b'\\' && !escaped;
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Event, String> {
+        decode(&Bytes::copy_from_slice(text.as_bytes())).map_err(|error| error.to_string())
+    }
+
+    fn with(members: &str) -> Result<Event, String> {
+        read(&format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t"{members}}}"#))
+    }
+
+    fn written(event: &Event) -> String {
+        let mut out = Vec::new();
+        encode(event, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn data_is_kept_to_the_byte() {
+        for data in [r#"{"b" : 1.50,  "a":[1e3]}"#, "null", r#""text""#, "3.1400", "[ ]"] {
+            let event = with(&format!(r#","data":{data}"#)).unwrap();
+            assert_eq!(event.data(), data.as_bytes());
+            assert!(written(&event).contains(&format!(r#""data":{data}"#)), "{data}");
+        }
+    }
+
+    #[test]
+    fn text_beside_another_media_type_is_text() {
+        let event = with(r#","data":"<a>\n</a>","datacontenttype":"text/xml""#);
+        // The media type comes after the data here: order must not matter.
+        let event = event.unwrap();
+        assert_eq!((event.data(), event.data_kind()), (&b"<a>\n</a>"[..], DataKind::Text));
+        assert!(written(&event).contains(r#""data":"<a>\n</a>""#));
+    }
+
+    #[test]
+    fn extensions_keep_their_type() {
+        let event = with(r#","anint":-5,"abool":true,"astr":"5","anull":null"#).unwrap();
+        assert_eq!(event.extensions().count(), 3);
+        assert!(written(&event).contains(r#""abool":true,"anint":-5,"astr":"5""#));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let cases = [
+            (with(r#","data":1,"data_base64":"aa""#), "both data and data_base64 are given; send one of them (at /data_base64)"),
+            (with(r#","data_base64":"!""#), "data_base64 is not base64"),
+            (with(r#","ext":{"a":1}"#), "expected a string, boolean or 32-bit integer for extension attribute \"ext\""),
+            (with(r#","ext":2147483648"#), "expected a string, boolean or 32-bit integer for extension attribute \"ext\""),
+            (with(r#","ext":1.5"#), "32-bit integer"),
+            (with(r#","subject":7"#), "expected a string for attribute \"subject\""),
+            (with(r#","id":"2""#), "member \"id\" is given twice"),
+            (with(r#","Upper":"x""#), "attribute name \"Upper\" is not allowed"),
+            (read(r#"{"specversion":"0.3","id":"1","source":"s","type":"t"}"#), "specversion \"0.3\" is not supported; send \"1.0\""),
+            (read(r#"{"id":"1"}"#), "required attribute \"specversion\" is missing"),
+            (read(r#"{"specversion":"1.0","id":"1","source":"s"}"#), "required attribute \"type\" is missing"),
+            (read("[]"), "expected a JSON object"),
+            (read("{"), "EOF while parsing"),
+        ];
+        for (result, expected) in cases {
+            let error = result.unwrap_err();
+            assert!(error.contains(expected), "{error}\ndoes not contain\n{expected}");
+        }
+    }
+
+    #[test]
+    fn a_batch_names_every_bad_member() {
+        let good = r#"{"specversion":"1.0","id":"1","source":"s","type":"t"}"#;
+        let errors = decode_batch(&format!("[{good},7,{good},{{}}]").into()).unwrap_err();
+        assert_eq!(errors.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(decode_batch(&format!("[{good}, {good}]").into()).unwrap().len(), 2);
+        assert!(decode_batch(&"[]".into()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_crash() {
+        let deep = "[".repeat(100_000);
+        assert!(with(&format!(r#","data":{deep}"#)).is_err());
+        assert!(decode_batch(&deep.into()).is_err());
+    }
+
+    #[test]
+    fn a_json_line_has_no_line_break() {
+        let event = with(",\"data\":{\n \"a\" : \"x \\\" y\\n\" ,\n \"b\": 1.0\n}").unwrap();
+        let mut line = Vec::new();
+        encode_compact(&event, &mut line);
+        assert!(String::from_utf8(line).unwrap().ends_with(r#""data":{"a":"x \" y\n","b":1.0}}"#));
+    }
+
+    /// Any event that can be built, for round trips through a binding.
+    pub(crate) fn any_event() -> impl Strategy<Value = Event> {
+        let text = "[ -~äß→🦀]{1,12}";
+        let value = prop_oneof![
+            text.prop_map(OwnedValue::String),
+            any::<i32>().prop_map(OwnedValue::Integer),
+            any::<bool>().prop_map(OwnedValue::Boolean),
+        ];
+        let data = prop_oneof![
+            Just((DataKind::None, None, Bytes::new())),
+            proptest::collection::vec(any::<u8>(), 0..40)
+                .prop_map(|data| (DataKind::Binary, Some("application/octet-stream".to_owned()), data.into())),
+            "[ -~ä]{0,20}".prop_map(|text| (DataKind::Text, Some("text/plain".to_owned()), text.into())),
+            any::<i64>().prop_map(|n| (DataKind::Json, None, format!("{{ \"n\":{n}}}").into())),
+        ];
+        (text, text, text, proptest::option::of(text), proptest::collection::vec(("x[a-z0-9]{1,8}", value), 0..4), data).prop_map(
+            |(id, source, kind, subject, extensions, (data_kind, data_content_type, data))| {
+                let draft = Draft { id, source, kind, subject, extensions, data_kind, data_content_type, data, ..Draft::default() };
+                draft.build().unwrap()
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_out_comes_in_again(event in any_event()) {
+            prop_assert_eq!(read(&written(&event)).unwrap(), event.clone());
+            let mut line = Vec::new();
+            encode_compact(&event, &mut line);
+            prop_assert!(!line.contains(&b'\n'));
+        }
+
+        #[test]
+        fn no_document_makes_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes.clone().into());
+            let _ = decode_batch(&bytes.into());
+        }
+    }
+}

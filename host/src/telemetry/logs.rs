@@ -1,0 +1,54 @@
+//! The log: for people on a terminal, as JSON lines otherwise. Never an event's data.
+
+use std::io::IsTerminal;
+use std::sync::OnceLock;
+
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+use crate::config::settings::LogLevel;
+
+/// The environment variable that goes before `events.monitoring.log_level`, in the syntax of `tracing`'s filters.
+pub const VARIABLE: &str = "STAGEWIRE_LOG";
+
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn start() {
+    let (filter, handle) = reload::Layer::new(filter(None));
+    let people = std::io::stderr().is_terminal();
+    let ansi = people && std::env::var_os("NO_COLOR").is_none();
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(people);
+    let started = if people {
+        tracing_subscriber::registry().with(filter).with(lines).try_init()
+    } else {
+        let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        tracing_subscriber::registry().with(filter).with(json).try_init()
+    };
+    if started.is_ok() {
+        // The first and only start.
+        let _ = FILTER.set(handle);
+    }
+}
+
+/// Sets the level from the settings; [`VARIABLE`] goes first.
+pub fn set_level(level: Option<LogLevel>) {
+    if let Some(handle) = FILTER.get() {
+        // Fails only when the subscriber is gone, and then nobody listens.
+        let _ = handle.reload(filter(level));
+    }
+}
+
+fn filter(level: Option<LogLevel>) -> EnvFilter {
+    let level = match level.unwrap_or(LogLevel::Info) {
+        LogLevel::Trace => "trace",
+        LogLevel::Debug => "debug",
+        LogLevel::Info => "info",
+        LogLevel::Warn => "warn",
+        LogLevel::Error => "error",
+    };
+    // Other crates' chatter only from `warn` on.
+    let default = format!("warn,stagewire={level}");
+    EnvFilter::new(std::env::var(VARIABLE).unwrap_or(default))
+}
