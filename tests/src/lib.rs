@@ -1,1 +1,32 @@
-//! The harness of the end-to-end suites.
+//! What the end-to-end suites, campaigns, benchmarks and the demo are made of: a real host, real brokers, and clients
+//! that others wrote. A test reads as a sentence:
+//!
+//! ```no_run
+//! # async fn reads_like_this() {
+//! use stagewire_tests::{Host, Redis, stories};
+//!
+//! let redis = Redis::start().await;
+//! let host = Host::with(redis.events_section()).start().await;
+//! host.send_all(&stories::processed()).await;
+//! redis.stream("nlp-events").has(stories::STORIES.len()).await;
+//! # }
+//! ```
+//!
+//! Whatever is started here listens on a free loopback port, lives in a temporary directory and dies with its value.
+
+pub mod campaigns;
+pub mod checker;
+pub mod host;
+pub mod load;
+pub mod peers;
+pub mod places;
+pub mod process;
+pub mod receiver;
+pub mod redis;
+pub mod stories;
+pub mod waiting;
+pub mod wire;
+
+pub use host::Host;
+pub use receiver::Receiver;
+pub use redis::Redis;

@@ -1,11 +1,101 @@
-//! `cargo xtask …`: set-up and chores.
+//! `cargo xtask …`: set-up and chores. Light on purpose: it builds in seconds, before anything else is there.
 
-use std::process::{Command, ExitCode};
+mod guests;
+mod setup;
+mod shell;
+mod suites;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use shell::cargo;
+
+const HELP: &str = "\
+Set-up and chores of Stagewire.
+
+usage: cargo xtask COMMAND
+
+  demo [--keep]          set up, build, start a host, send events, swap a rule and a plugin live;
+                         --keep leaves the host running
+  test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
+  bench [NAME]           build in release and measure, side by side; NAME is one of
+                         forwarder, filter, fsync, plugins, routes, swap, footprint
+  soak NAME [--short]    a long campaign: kill, swap, hostile, or all
+  setup                  targets, packages and clients that the rest needs; does nothing twice
+  guests                 build the plugins and the test guests
+  deny                   licences, bans and sources of all dependencies (needs cargo-deny)
+
+examples:
+  cargo xtask demo --keep
+  cargo xtask soak kill --short
+  cargo xtask bench forwarder
+";
 
 fn main() -> ExitCode {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
-    match Command::new(cargo).args(["test", "--workspace"]).status() {
-        Ok(status) if status.success() => ExitCode::SUCCESS,
-        _ => ExitCode::FAILURE,
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
+}
+
+fn run(words: &[&str]) -> Result<()> {
+    std::env::set_current_dir(shell::root())?;
+    match words {
+        [] | ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => print!("{HELP}"),
+        ["setup"] => setup::everything()?,
+        ["guests"] => guests::build()?,
+        ["test"] => suites::run()?,
+        ["demo", rest @ ..] => demo(rest)?,
+        ["bench", rest @ ..] => bench(rest)?,
+        ["soak", rest @ ..] => soak(rest)?,
+        ["deny"] => deny()?,
+        [other, ..] => bail!("there is no command {other:?}; see `cargo xtask --help`"),
+    }
+    Ok(())
+}
+
+fn demo(rest: &[&str]) -> Result<()> {
+    setup::toolchain()?;
+    guests::build()?;
+    cargo(&["build", "--package", "stagewire", "--package", "stagewire-tests", "--bins"]).run()?;
+    shell::program("debug", "demo").args(rest).run()
+}
+
+fn bench(rest: &[&str]) -> Result<()> {
+    setup::toolchain()?;
+    setup::redis()?;
+    guests::build()?;
+    cargo(&["build", "--release", "--package", "stagewire", "--package", "stagewire-tests", "--bins"])
+        .run()?;
+    if rest != ["plugins"] {
+        shell::program("release", "bench").args(rest).run()?;
+    }
+    if rest.is_empty() || rest == ["plugins"] {
+        cargo(&["bench", "--package", "stagewire", "--bench", "plugins"]).run()?;
+    }
+    Ok(())
+}
+
+fn soak(rest: &[&str]) -> Result<()> {
+    if rest.is_empty() {
+        bail!("name a campaign: kill, swap, hostile or all");
+    }
+    setup::toolchain()?;
+    setup::redis()?;
+    guests::build()?;
+    cargo(&["build", "--package", "stagewire", "--package", "stagewire-tests", "--bins"]).run()?;
+    shell::program("debug", "soak").args(rest).run()
+}
+
+fn deny() -> Result<()> {
+    if !shell::is_there("cargo-deny") {
+        bail!("cargo-deny is not installed; `cargo install --locked cargo-deny` does it");
+    }
+    cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]).run()
 }

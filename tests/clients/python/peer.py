@@ -1,0 +1,93 @@
+"""A peer that uses the `cloudevents` package: sends described events, and describes the events it reads.
+
+    peer.py send structured|binary|batched URL   < one description per line
+    peer.py read                                 < one document or recorded request per line
+    peer.py redis HOST PORT DB STREAM COUNT      reads the stream with the `redis` package
+
+A description is {"attributes": {...}, "json": value} or "text" or "base64" instead of "json".
+"""
+
+import base64
+import json
+import sys
+
+import redis
+import requests
+from cloudevents.core.bindings import http
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+from dateutil.parser import isoparse
+
+BATCH = "application/cloudevents-batch+json"
+
+
+def build(described):
+    attributes = dict(described["attributes"])
+    if "time" in attributes:
+        attributes["time"] = isoparse(attributes["time"])
+    if "base64" in described:
+        data = base64.b64decode(described["base64"])
+    else:
+        data = described.get("json", described.get("text"))
+    return CloudEvent(attributes=attributes, data=data)
+
+
+def describe(event):
+    attributes = dict(event.get_attributes())
+    if "time" in attributes:
+        attributes["time"] = attributes["time"].isoformat().replace("+00:00", "Z")
+    data = event.get_data()
+    described = {"attributes": {name: plain(value) for name, value in attributes.items()}}
+    if isinstance(data, bytes):
+        described["base64"] = base64.b64encode(data).decode()
+    elif isinstance(data, str):
+        described["text"] = data
+    elif data is not None:
+        described["json"] = data
+    return described
+
+
+def plain(value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def send(mode, url):
+    events = [build(json.loads(line)) for line in sys.stdin]
+    if mode == "batched":
+        documents = [http.to_structured_event(event).body for event in events]
+        post(url, {"content-type": BATCH}, b"[" + b",".join(documents) + b"]")
+        return
+    encode = http.to_structured_event if mode == "structured" else http.to_binary_event
+    for event in events:
+        message = encode(event)
+        post(url, message.headers, message.body)
+
+
+def post(url, headers, body):
+    answer = requests.post(url, headers=headers, data=body, timeout=10)
+    if answer.status_code != 202:
+        sys.exit(f"{answer.status_code}: {answer.text}")
+
+
+def read():
+    for line in sys.stdin:
+        given = json.loads(line)
+        if "document" in given:
+            event = JSONFormat().read(None, given["document"])
+        else:
+            body = base64.b64decode(given["body"])
+            event = http.from_http_event(http.HTTPMessage(headers=given["headers"], body=body))
+        print(json.dumps(describe(event)))
+
+
+def read_redis(host, port, db, stream, count):
+    client = redis.Redis(host=host, port=int(port), db=int(db))
+    entries = client.xrange(stream, count=int(count))
+    for _, fields in entries:
+        print(json.dumps(describe(JSONFormat().read(None, fields[b"event"]))))
+
+
+if __name__ == "__main__":
+    {"send": send, "read": read, "redis": read_redis}[sys.argv[1]](*sys.argv[2:])

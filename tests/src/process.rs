@@ -1,0 +1,83 @@
+//! What the system says of a process, and free ports.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::time::Duration;
+
+/// The unit of `/proc/PID/stat`: USER_HZ, which is 100 on Linux whatever the kernel's own rate.
+const TICKS_A_SECOND: u64 = 100;
+
+/// A loopback port that nobody listened on a moment ago.
+pub fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
+    listener.local_addr().expect("a bound socket has an address")
+}
+
+/// A process, by its id.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// User and system time so far, of all its threads.
+    pub fn cpu(self) -> Duration {
+        let stat = self.read("stat");
+        // The command's name is in parentheses and may contain anything: count fields after the last one.
+        let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        Duration::from_millis(ticks * 1_000 / TICKS_A_SECOND)
+    }
+
+    /// Resident memory, in bytes.
+    pub fn resident(self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    /// The most resident memory that it ever had, in bytes.
+    pub fn peak_resident(self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(self, name: &str) -> u64 {
+        let status = self.read("status");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap_or(0) * 1024
+    }
+
+    fn read(self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.0)).unwrap_or_default()
+    }
+}
+
+/// Lets this process have as many open files as the system allows; the number that it then may have.
+pub fn most_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    // Where it is not allowed the old limit holds.
+    let _ = setrlimit(Resource::Nofile, raised);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_memory_and_uses_time() {
+        let this = Process(std::process::id());
+        assert!(this.resident() > 1 << 20);
+        assert!(this.peak_resident() >= this.resident() / 2);
+        let before = this.cpu();
+        let begin = std::time::Instant::now();
+        let mut sum = 0_u64;
+        while begin.elapsed() < Duration::from_millis(200) {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(this.cpu() - before >= Duration::from_millis(50));
+    }
+
+    #[test]
+    fn free_ports_can_be_bound() {
+        assert!(TcpListener::bind(free_port()).is_ok());
+    }
+}

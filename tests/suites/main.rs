@@ -1,0 +1,11 @@
+//! End-to-end suites, one module a subject, in one program so that it links once.
+
+mod crash;
+mod events;
+mod hostile_input;
+mod hostile_plugins;
+mod journal;
+mod reload;
+mod settings;
+mod shutdown;
+mod swaps;

@@ -1,0 +1,73 @@
+//! Builds what runs inside the host: the shipped plugins and the guests of the tests, each a workspace of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::shell::{cargo, root, target};
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// Where each workspace is, and below the target directory where its `.wasm` files go.
+const PLACES: [(&str, &str); 2] = [("plugins", "plugins"), ("tests/guests", "guests")];
+
+/// The workspaces that are there.
+pub(crate) fn workspaces() -> Vec<PathBuf> {
+    let paths = PLACES.iter().map(|(source, _)| root().join(source));
+    paths.filter(|path| path.join("Cargo.toml").is_file()).collect()
+}
+
+/// Builds both workspaces and lays every plugin under its crate's name into `target/plugins` or `target/guests`.
+pub(crate) fn build() -> Result<()> {
+    for (source, place) in PLACES {
+        let source = root().join(source);
+        if source.join("Cargo.toml").is_file() {
+            let built = target().join("wasm").join(place);
+            cargo(&["build", "--quiet", "--release", "--target", WASM, "--target-dir"])
+                .args([&built])
+                .within(&source)
+                .run()?;
+            lay_out(&built.join(WASM).join("release"), &target().join(place))?;
+        }
+    }
+    Ok(())
+}
+
+/// Lints both workspaces.
+pub(crate) fn lint() -> Result<()> {
+    for source in workspaces() {
+        cargo(&["clippy", "--quiet", "--release", "--target", WASM, "--target-dir"])
+            .args([target().join("wasm/lints")])
+            .args(["--", "-D", "warnings"])
+            .within(source)
+            .run()?;
+    }
+    Ok(())
+}
+
+/// Runs the plugins' unit tests, natively.
+pub(crate) fn test() -> Result<()> {
+    let plugins = root().join("plugins");
+    if !plugins.join("Cargo.toml").is_file() {
+        return Ok(());
+    }
+    cargo(&["test", "--quiet", "--workspace", "--target-dir"])
+        .args([target().join("wasm/tests")])
+        .within(plugins)
+        .run()
+}
+
+/// Copies `type_filter.wasm` to `type-filter.wasm`: a plugin is named by its file, and reads like its crate.
+fn lay_out(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("{} cannot be made", to.display()))?;
+    let entries = fs::read_dir(from).with_context(|| format!("{} cannot be read", from.display()))?;
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "wasm") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().replace('_', "-");
+            fs::copy(&path, to.join(&name)).with_context(|| format!("{name} cannot be laid out"))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! What the rest needs: targets of the toolchain, a Redis, and clients that others wrote. Nothing is done twice.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell::{command, is_fresh, is_there, root, target};
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// All of it.
+pub(crate) fn everything() -> Result<()> {
+    toolchain()?;
+    redis()?;
+    package("curl", "curl")?;
+    python_client()?;
+    go_client()
+}
+
+/// The target that plugins are built for, and the tools that the tests call. A `targets` line in
+/// `rust-toolchain.toml` alone does not install them into a toolchain that is already there.
+pub(crate) fn toolchain() -> Result<()> {
+    if !is_there("rustup") {
+        eprintln!("rustup is not there: taking the installed toolchain to have {WASM}, clippy and rustfmt");
+        return Ok(());
+    }
+    if !listed("target", WASM)? {
+        command("rustup").args(["target", "add", WASM]).run()?;
+    }
+    for component in ["clippy", "rustfmt"] {
+        if !listed("component", component)? {
+            command("rustup").args(["component", "add", component]).run()?;
+        }
+    }
+    Ok(())
+}
+
+fn listed(what: &str, name: &str) -> Result<bool> {
+    let installed = command("rustup").args([what, "list", "--installed"]).output()?;
+    Ok(installed.lines().any(|line| line.starts_with(name)))
+}
+
+/// A real Redis for the suites to start.
+pub(crate) fn redis() -> Result<()> {
+    package("redis-server", "redis-server")
+}
+
+/// Installs a Debian package, if its program is not there.
+fn package(program: &str, package: &str) -> Result<()> {
+    if is_there(program) {
+        return Ok(());
+    }
+    if !is_there("apt-get") {
+        bail!("{program} is not installed, and there is no apt-get to install it: put {program} on the PATH");
+    }
+    println!("installing the package {package}");
+    apt(&["update", "-qq"])?;
+    apt(&["install", "-y", "-qq", "--no-install-recommends", package])
+        .with_context(|| format!("{program} is needed: install it yourself and run this again"))
+}
+
+fn apt(arguments: &[&str]) -> Result<()> {
+    let root = command("id").args(["-u"]).output()?.trim() == "0";
+    let run = match (root, is_there("sudo")) {
+        (true, _) => command("apt-get").args(arguments),
+        (false, true) => command("sudo").args(["-n", "apt-get"]).args(arguments),
+        (false, false) => bail!("installing packages needs root or sudo"),
+    };
+    run.env("DEBIAN_FRONTEND", "noninteractive").run()
+}
+
+/// The Python packages `cloudevents`, `redis` and `requests`, in an environment below the target directory.
+fn python_client() -> Result<()> {
+    let environment = target().join("clients/python");
+    let done = environment.join("installed");
+    let wanted = root().join("tests/clients/python/requirements.txt");
+    if is_fresh(&done, std::slice::from_ref(&wanted)) {
+        return Ok(());
+    }
+    if !is_there("python3") {
+        package("python3", "python3-venv")?;
+    }
+    println!("installing the Python client");
+    command("python3")
+        .args(["-m", "venv"])
+        .args([&environment])
+        .run()
+        .context("no Python environment could be made: `apt-get install python3-venv` may be missing")?;
+    let pip = environment.join("bin/python");
+    command(pip).args(["-m", "pip", "install", "--quiet", "--requirement"]).args([&wanted]).run()?;
+    fs::write(&done, "").with_context(|| format!("{} cannot be written", done.display()))
+}
+
+/// The program that uses the CloudEvents Go SDK.
+fn go_client() -> Result<()> {
+    let source = root().join("tests/clients/go");
+    let program = target().join("clients/go-peer");
+    let sources: Vec<PathBuf> =
+        ["main.go", "go.mod", "go.sum"].iter().map(|name| source.join(name)).collect();
+    if is_fresh(&program, &sources) {
+        return Ok(());
+    }
+    let go = go()?;
+    println!("building the Go client");
+    command(go).args(["build", "-o"]).args([&program]).args(["."]).within(&source).run()
+}
+
+fn go() -> Result<PathBuf> {
+    let usual = Path::new("/usr/local/go/bin/go");
+    if !is_there("go") && usual.is_file() {
+        return Ok(usual.to_owned());
+    }
+    package("go", "golang-go")?;
+    Ok("go".into())
+}

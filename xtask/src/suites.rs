@@ -1,0 +1,60 @@
+//! `cargo xtask test`: what CI runs, in steps that are timed; the first that fails ends it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::shell::cargo;
+use crate::{guests, setup};
+
+/// The steps in their order. The workspace is always built as a whole, so that features of shared dependencies are the
+/// same everywhere and nothing is compiled twice. The suites come last: the output ends with cargo's own summary.
+pub(crate) fn run() -> Result<()> {
+    let mut steps = Steps::default();
+    steps.step("set-up", "cargo xtask setup", setup::everything)?;
+    steps.step("formatting", "cargo fmt --check", formatting)?;
+    steps.step("guests", "cargo xtask guests", guests::build)?;
+    steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
+    steps.step("lints of guests", "cargo clippy, in plugins/ and tests/guests/", guests::lint)?;
+    steps.cargo("build", &["build", "--workspace", "--bins", "--tests"])?;
+    steps.cargo("unit tests", &["test", "--workspace", "--lib", "--bins"])?;
+    steps.step("tests of plugins", "cargo test, in plugins/", guests::test)?;
+    steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;
+    steps.summary();
+    steps.cargo("end to end", &["test", "--workspace", "--test", "*"])
+}
+
+fn formatting() -> Result<()> {
+    cargo(&["fmt", "--all", "--check"]).run()?;
+    for workspace in guests::workspaces() {
+        cargo(&["fmt", "--all", "--check"]).within(workspace).run()?;
+    }
+    Ok(())
+}
+
+#[derive(Default)]
+struct Steps(Vec<(String, Duration)>);
+
+impl Steps {
+    fn cargo(&mut self, name: &str, arguments: &[&str]) -> Result<()> {
+        let run = cargo(arguments);
+        let again = run.line();
+        self.step(name, &again, || run.run())
+    }
+
+    fn step(&mut self, name: &str, again: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        eprintln!("▸ {name}: {again}");
+        let begin = Instant::now();
+        work().with_context(|| format!("{name}: repeat this step by `{again}`"))?;
+        self.0.push((name.into(), begin.elapsed()));
+        Ok(())
+    }
+
+    fn summary(&self) {
+        let whole: Duration = self.0.iter().map(|(_, time)| *time).sum();
+        for (name, time) in &self.0 {
+            eprintln!("  {name:<18} {:>7.1} s", time.as_secs_f64());
+        }
+        eprintln!("  {:<18} {:>7.1} s", "so far", whole.as_secs_f64());
+    }
+}
