@@ -93,7 +93,7 @@ impl Plan {
         let head = format!(
             "host:\n  listen: {ingress}\n  data: {0}/data\n  admin: {{ listen: \"{admin}\" }}\n{1}plugins:\n  directory: {0}/plugins\n",
             directory.path().display(),
-            self.host.iter().map(|line| format!("  {line}\n")).collect::<String>(),
+            self.host.iter().flat_map(|line| ["  ", line, "\n"]).collect::<String>(),
         );
         let host = Host {
             ingress,
@@ -363,7 +363,7 @@ fn replace(path: &Path, bytes: &[u8]) {
     std::fs::rename(&beside, path).expect("a file can be renamed into place");
 }
 
-/// Adds up the samples of a metric in the OpenMetrics text format.
+/// Adds up the samples of a metric in the `OpenMetrics` text format.
 fn sum_of(text: &str, name: &str, labels: &[&str]) -> f64 {
     text.lines()
         .filter(|line| {

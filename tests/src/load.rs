@@ -210,12 +210,11 @@ impl Sender {
 
     async fn run(mut self) -> Report {
         while !self.shared.stop.load(Ordering::Relaxed) {
-            match Connection::open(self.to).await {
-                Ok(connection) => self.send_over(connection).await,
-                Err(_) => {
-                    self.report.broken += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
+            if let Ok(connection) = Connection::open(self.to).await {
+                self.send_over(connection).await;
+            } else {
+                self.report.broken += 1;
+                tokio::time::sleep(PAUSE).await;
             }
         }
         self.report
@@ -265,7 +264,9 @@ impl Sender {
 
     fn note(&mut self, tickets: &[Ticket], how: fn(&mut Ledger, Ticket)) {
         if self.notes == Notes::Kept {
-            tickets.iter().for_each(|ticket| how(&mut self.report.ledger, *ticket));
+            for ticket in tickets {
+                how(&mut self.report.ledger, *ticket);
+            }
         }
     }
 }

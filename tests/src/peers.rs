@@ -15,7 +15,7 @@ use tokio::process::Command;
 use crate::host::{BATCHED, STRUCTURED};
 use crate::places;
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// How an event travels in HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn binary(described: &Value) -> (Vec<String>, String) {
     (headers.collect(), body)
 }
 
-/// CloudEvents HTTP binding 3.1.3.2: all but printable ASCII, and of that space, quote and percent.
+/// `CloudEvents` HTTP binding 3.1.3.2: all but printable ASCII, and of that space, quote and percent.
 fn percent_encoded(text: &str) -> String {
     let encode = |byte: u8| match byte {
         b'"' | b'%' => format!("%{byte:02X}"),
@@ -187,7 +187,7 @@ fn strings(described: &Value) -> BTreeMap<String, String> {
 }
 
 fn lines(values: &[Value]) -> String {
-    values.iter().map(|value| format!("{value}\n")).collect()
+    values.iter().flat_map(|value| [value.to_string(), "\n".into()]).collect()
 }
 
 fn parse(lines: &str) -> Vec<Value> {

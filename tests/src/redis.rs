@@ -20,7 +20,7 @@ pub struct Redis {
     address: SocketAddr,
     connection: MultiplexedConnection,
     server: Child,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl Redis {
@@ -30,7 +30,7 @@ impl Redis {
         let address = free_port();
         let server = serve(address, &directory);
         let connection = connect(address).await;
-        Self { address, connection, server, _directory: directory }
+        Self { address, connection, server, directory }
     }
 
     /// `redis://…` of its database 1.
@@ -68,7 +68,7 @@ impl Redis {
 
     /// Starts it again on the same port.
     pub async fn again(&mut self) {
-        self.server = serve(self.address, &self._directory);
+        self.server = serve(self.address, &self.directory);
         self.connection = connect(self.address).await;
     }
 }
@@ -87,7 +87,7 @@ fn serve(address: SocketAddr, directory: &TempDir) -> Child {
 async fn connect(address: SocketAddr) -> MultiplexedConnection {
     let client = redis::Client::open(format!("redis://{address}/1")).expect("the address is a Redis URL");
     // XRANGE over a long stream takes longer than the client's usual half second.
-    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(60)));
+    let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_mins(1)));
     until("Redis answers", PATIENCE, async || {
         let mut connection = client.get_multiplexed_async_connection_with_config(&config).await.ok()?;
         redis::cmd("PING").query_async::<String>(&mut connection).await.ok()?;
@@ -105,7 +105,7 @@ pub struct Stream {
 
 impl Stream {
     /// How many entries it has.
-    pub async fn len(&self) -> usize {
+    pub async fn length(&self) -> usize {
         let mut connection = self.connection.clone();
         redis::cmd("XLEN").arg(&self.name).query_async(&mut connection).await.expect("Redis answers XLEN")
     }
@@ -162,13 +162,13 @@ impl Stream {
     /// Waits until it has at least that many entries.
     pub async fn has(&self, count: usize) {
         let what = format!("{} has {count} entries", self.name);
-        until(&what, PATIENCE, async || (self.len().await >= count).then_some(())).await;
+        until(&what, PATIENCE, async || (self.length().await >= count).then_some(())).await;
     }
 
     /// Waits until entries no longer come: everything owed is there or will never be.
     pub async fn is_quiet_at(&self, count: usize, limit: Duration) {
         let begin = std::time::Instant::now();
-        while self.len().await < count && begin.elapsed() < limit {
+        while self.length().await < count && begin.elapsed() < limit {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

@@ -84,7 +84,7 @@ impl Story {
                 },
             },
         });
-        event(PROCESSED, &format!("evt_{}", self.id), &format!("document/{}", self.id), data)
+        event(PROCESSED, &format!("evt_{}", self.id), &format!("document/{}", self.id), &data)
     }
 
     /// The same, by a careless sender: with the text that the document says never to include.
@@ -107,7 +107,7 @@ impl Story {
             },
             "retry_count": 2,
         });
-        event(FAILED, &format!("evt_failed_{}", self.id), &format!("document/{}", self.id), data)
+        event(FAILED, &format!("evt_failed_{}", self.id), &format!("document/{}", self.id), &data)
     }
 }
 
@@ -118,7 +118,7 @@ pub fn started() -> Value {
         "document_count": STORIES.len(),
         "started_at": "2025-12-14T12:00:00Z",
     });
-    event(STARTED, "evt_batch_started", &format!("batch/{JOB}"), data)
+    event(STARTED, "evt_batch_started", &format!("batch/{JOB}"), &data)
 }
 
 /// A batch of all stories, but for two, is done.
@@ -134,7 +134,7 @@ pub fn completed() -> Value {
         "output_locations": { "jsonl": OUTPUT },
         "aggregate_metrics": { "total_events": 490, "total_entities": 2300, "avg_processing_time": 36.0 },
     });
-    event(COMPLETED, "evt_batch_completed", &format!("batch/{JOB}"), data)
+    event(COMPLETED, "evt_batch_completed", &format!("batch/{JOB}"), &data)
 }
 
 /// One processed event for each story.
@@ -152,7 +152,7 @@ pub fn batch() -> Vec<Value> {
     events
 }
 
-fn event(kind: &str, id: &str, subject: &str, data: Value) -> Value {
+fn event(kind: &str, id: &str, subject: &str, data: &Value) -> Value {
     json!({
         "specversion": "1.0",
         "type": kind,

@@ -94,7 +94,7 @@ async fn a_batch_is_refused_whole_with_the_errors_by_index() {
     is_problem(&host.post(&[("content-type", BATCHED)], b"{}").await, 400, &[]);
     assert_eq!(host.send_batch(&[stories::started(), stories::completed()]).await.status, 202);
     host.has_settled().await;
-    assert_eq!(redis.stream("nlp-events").len().await, 2);
+    assert_eq!(redis.stream("nlp-events").length().await, 2);
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn an_edited_rule_becomes_active_by_itself() {
 async fn a_rebuilt_plugin_becomes_active_by_itself() {
     let redis = Redis::start().await;
     let settings = format!(
-        "{}routes:\n  - name: stamped\n    steps:\n      - plugin: stamp\n        settings: {{ place: mark, value: x }}\n    deliver: [redis_streams]\n",
+        "{}routes:\n  - name: stamped\n    steps:\n      - plugin: stamp\n        settings: {{ version: x }}\n    deliver: [redis_streams]\n",
         redis.events_section()
     );
     let host = Host::with(settings).plugin_file("stamp", &places::guest(VERSIONS[0])).start().await;
@@ -42,7 +42,7 @@ async fn a_rebuilt_plugin_becomes_active_by_itself() {
     host.send_all(&[stories::completed()]).await;
     redis.stream("nlp-events").has(2).await;
     let events = redis.stream("nlp-events").events().await;
-    assert_ne!(events[0]["mark"], events[1]["mark"], "each version leaves its own mark");
+    assert_ne!(events[0]["version"], events[1]["version"], "each version leaves its own mark");
 }
 
 #[tokio::test]

@@ -12,6 +12,9 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// Where each workspace is, and below the target directory where its `.wasm` files go.
 const PLACES: [(&str, &str); 2] = [("plugins", "plugins"), ("tests/guests", "guests")];
 
+/// The guest whose builds tell their version.
+const STAMPS: &str = "tests/guests/stamps-version";
+
 /// The workspaces that are there.
 pub(crate) fn workspaces() -> Vec<PathBuf> {
     let paths = PLACES.iter().map(|(source, _)| root().join(source));
@@ -30,6 +33,22 @@ pub(crate) fn build() -> Result<()> {
                 .run()?;
             lay_out(&built.join(WASM).join("release"), &target().join(place))?;
         }
+    }
+    if root().join(STAMPS).is_dir() { stamps() } else { Ok(()) }
+}
+
+/// Builds the guest that stamps its version twice more: files that differ in nothing but what they stamp.
+fn stamps() -> Result<()> {
+    let built = target().join("wasm/stamps");
+    for version in ["1", "2"] {
+        cargo(&["build", "--quiet", "--release", "--target", WASM, "--target-dir"])
+            .args([&built])
+            .within(root().join(STAMPS))
+            .env("STAMP_VERSION", version)
+            .run()?;
+        let from = built.join(WASM).join("release/stamps_version.wasm");
+        let to = target().join(format!("guests/stamps-version-{version}.wasm"));
+        fs::copy(from, &to).with_context(|| format!("{} cannot be written", to.display()))?;
     }
     Ok(())
 }

@@ -44,7 +44,7 @@ enum Ending {
 }
 
 /// The rules: documents lose their text and get a stamp, everything else passes a filter of types.
-fn settings(types: &[&str]) -> String {
+fn settings<const N: usize>(types: [&str; N]) -> String {
     format!(
         "events:
   enabled: true
@@ -57,7 +57,7 @@ routes:
       - plugin: redact
         settings: {{ remove: [text] }}
       - plugin: stamp
-        settings: {{ place: stampedby, value: demo }}
+        settings: {{ version: demo }}
     deliver: [local]
   - name: everything-else
     match: [{{ not: {{ exact: {{ type: {processed} }} }} }}]
@@ -67,7 +67,7 @@ routes:
     deliver: [local]
 ",
         processed = stories::PROCESSED,
-        types = types.join(", "),
+        types = types.map(|kind| format!("\"{kind}\"")).join(", "),
     )
 }
 
@@ -81,7 +81,7 @@ impl Demo {
     async fn start() -> Self {
         heading("A host, its embedded stream, two routes");
         let begin = Instant::now();
-        let host = Host::with(settings(&[stories::STARTED, stories::COMPLETED]))
+        let host = Host::with(settings(["com.storytelling.nlp.batch.*"]))
             .plugins(&["redact", "type-filter"])
             .plugin_file("stamp", &places::guest(VERSIONS[0]))
             .start()
@@ -102,8 +102,8 @@ impl Demo {
 
     async fn swap_a_rule(&mut self) {
         heading("A rule is edited: type-filter now lets document.failed through");
-        let types = [stories::STARTED, stories::COMPLETED, stories::FAILED];
-        let time = self.swap(|host| host.put_settings(&settings(&types))).await;
+        let types = ["com.storytelling.nlp.batch.*", stories::FAILED];
+        let time = self.swap(|host| host.put_settings(&settings(types))).await;
         say(&format!("active {} ms after the file was saved", time.as_millis()));
         let sent: Vec<_> = STORIES[..2].iter().map(stories::Story::failed).collect();
         let events = self.send(sent.clone()).await;
@@ -118,8 +118,8 @@ impl Demo {
         let after = self.send(sent.to_vec()).await;
         say(&format!("active {} ms after the file was replaced", time.as_millis()));
         for (when, events) in [("before", before), ("after", after)] {
-            let stamp = events.first().and_then(|event| event["stampedby"].as_str()).unwrap_or("nothing");
-            say(&format!("{when:<8} stampedby: {stamp}"));
+            let stamp = events.first().and_then(|event| event["version"].as_str()).unwrap_or("nothing");
+            say(&format!("{when:<8} version: {stamp}"));
         }
     }
 

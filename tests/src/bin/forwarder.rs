@@ -1,7 +1,7 @@
 //! What the host is measured against: the least one would write by hand. It takes structured events over HTTP, checks
 //! the required attributes, adds them to a Redis stream, answers 202. No journal, no plugins, no routes.
 //!
-//! usage: forwarder LISTEN REDIS_URL STREAM
+//! usage: `forwarder LISTEN REDIS_URL STREAM`
 
 use std::error::Error;
 use std::sync::Arc;

@@ -6,9 +6,15 @@ use super::{Findings, Length};
 use crate::load::{Load, Report};
 use crate::{Host, Redis};
 
-/// Guests that load well and fail on events, by what they do.
-pub const MISBEHAVE: [&str; 6] =
-    ["loops-forever", "eats-memory", "recurses-deeply", "traps", "emits-too-much", "floods-the-log"];
+/// Guests that load well and misbehave, and the event type on which they do.
+pub const MISBEHAVE: [(&str, &str); 6] = [
+    ("endless-loop", "loop"),
+    ("memory-bomb", "bomb"),
+    ("deep-recursion", "deep"),
+    ("trap", "trap"),
+    ("huge-output", "bytes"),
+    ("log-flood", "flood"),
+];
 
 const HONEST: &str = "com.example.honest";
 
@@ -19,7 +25,7 @@ const HONEST: &str = "com.example.honest";
 pub async fn run(length: Length) -> Findings {
     let redis = Redis::start().await;
     let mut plan = Host::with(settings(&redis));
-    for guest in MISBEHAVE {
+    for (guest, _) in MISBEHAVE {
         plan = plan.guest(guest);
     }
     let host = plan.start().await;
@@ -34,7 +40,7 @@ pub async fn run(length: Length) -> Findings {
     }
     let stream = redis.stream("nlp-events");
     let owed = alone.acknowledged + together.acknowledged;
-    assert_eq!(stream.len().await as u64, owed, "each honest event arrives, and no other");
+    assert_eq!(stream.length().await as u64, owed, "each honest event arrives, and no other");
     assert!(after < before + (256 << 20), "memory grew from {before} to {after} bytes");
     let mut findings = Findings::default();
     findings.add("honest p99, alone", format!("{:?}", alone.percentile(0.99)));
@@ -52,22 +58,17 @@ async fn honest(host: &Host, window: Duration) -> Report {
 /// Sends each guest its own events, one at a time.
 async fn misbehave(host: &Host, window: Duration) -> u64 {
     let mut loads = tokio::task::JoinSet::new();
-    for guest in MISBEHAVE {
-        let load = Load::on(host.ingress()).connections(1).kind(&kind(guest)).pace(Duration::from_millis(50));
+    for (_, kind) in MISBEHAVE {
+        let load = Load::on(host.ingress()).connections(1).kind(kind).pace(Duration::from_millis(50));
         loads.spawn(load.run(window));
     }
     loads.join_all().await.iter().map(|report| report.acknowledged).sum()
 }
 
-fn kind(guest: &str) -> String {
-    format!("com.example.{guest}")
-}
-
 fn settings(redis: &Redis) -> String {
-    let hostile = MISBEHAVE.map(|guest| {
+    let hostile = MISBEHAVE.map(|(guest, kind)| {
         format!(
-            "  - name: {guest}\n    match: [{{ exact: {{ type: {} }} }}]\n    steps:\n      - plugin: {guest}\n        on_error: drop\n        limits: {{ time: 20ms, memory: 8MiB, output: 64KiB }}\n    deliver: [hole]\n",
-            kind(guest)
+            "  - name: {guest}\n    match: [{{ exact: {{ type: {kind} }} }}]\n    steps:\n      - plugin: {guest}\n        on_error: drop\n        limits: {{ time: 20ms, memory: 8MiB, output: 64KiB }}\n    deliver: [hole]\n"
         )
     });
     format!(

@@ -82,12 +82,12 @@ impl Contender {
 
     /// One round of load, counted until its last event is in the stream.
     pub(crate) async fn round(&self, load: impl Fn(Load) -> Load) -> Round {
-        let begun = self.stream.added().await;
+        let before = self.stream.added().await;
         let warm = load(Load::on(self.to)).run(WARM_UP).await;
-        self.has_added(begun + warm.acknowledged).await;
+        self.has_added(before + warm.acknowledged).await;
         let (cpu, begin) = (self.process().cpu(), Instant::now());
         let report = load(Load::on(self.to)).run(ROUND).await;
-        self.has_added(begun + warm.acknowledged + report.acknowledged).await;
+        self.has_added(before + warm.acknowledged + report.acknowledged).await;
         let (cpu, elapsed) = (self.process().cpu() - cpu, begin.elapsed());
         assert_eq!(report.failures(), 0, "requests failed: {:?}", report.statuses);
         #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^52.
