@@ -11,7 +11,7 @@ fn delicate() -> Vec<Value> {
     let event = |id: &str, more: Value, data: (&str, Value)| {
         let mut attributes = json!({ "id": id, "source": "/stage2/nlp", "type": "com.example.delicate" });
         let more = more.as_object().cloned().unwrap_or_default();
-        attributes.as_object_mut().map(|all| all.extend(more));
+        attributes.as_object_mut().expect("an object of attributes").extend(more);
         json!({ "attributes": attributes, data.0: data.1 })
     };
     let json_type = "application/json";
@@ -73,7 +73,7 @@ async fn round_trip(sender: Peer, mode: Mode) {
     redis.stream("nlp-events").has(events.len()).await;
     let requests = receiver.has(events.len()).await;
     let documents: Vec<_> = redis.stream("nlp-events").raw().await.iter().map(|raw| document(raw)).collect();
-    let requests: Vec<_> = requests.iter().map(|request| request.for_peers()).collect();
+    let requests: Vec<_> = requests.iter().map(stagewire_tests::receiver::Received::for_peers).collect();
     let expected = all_canonical(&events);
     for reader in [Peer::Python, Peer::Go] {
         let read = all_canonical(&reader.read(&documents).await);
