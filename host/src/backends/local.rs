@@ -99,11 +99,8 @@ fn append(log: &mut SegmentLog, events: &[Event], fsync: bool, max_bytes: u64) -
     let at = now_ms().to_le_bytes();
     let parts: Vec<[&[u8]; 2]> = events.iter().map(|event| [&at[..], event.record()]).collect();
     let records: Vec<&[&[u8]]> = parts.iter().map(|parts| &parts[..]).collect();
-    let first = log.append(&records)?;
-    if fsync {
-        let bytes = log.active_bytes();
-        log.sync().inspect_err(|_| log.retract(first, bytes))?;
-    }
+    log.stage(&records)?;
+    let first = if fsync { log.commit_durably() } else { log.commit() }?;
     log.shrink_to(max_bytes)?;
     Ok(first)
 }

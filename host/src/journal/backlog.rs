@@ -38,9 +38,8 @@ impl Backlog {
     /// # Errors
     /// What the disk says; nothing of them is kept then.
     pub fn append(&mut self, records: &[&[&[u8]]]) -> std::io::Result<()> {
-        let first = self.log.append(records)?;
-        let bytes = self.log.active_bytes();
-        self.log.sync().inspect_err(|_| self.log.retract(first, bytes))
+        self.log.stage(records)?;
+        self.log.commit_durably().map(|_| ())
     }
 
     /// Takes up to so many records that were not taken yet, each with its token.

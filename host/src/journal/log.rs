@@ -67,6 +67,8 @@ pub struct SegmentLog {
     next: u64,
     staged: Vec<u8>,
     staged_records: u64,
+    /// Bytes of the last commit.
+    committed: u64,
 }
 
 impl SegmentLog {
@@ -97,6 +99,7 @@ impl SegmentLog {
             next,
             staged: Vec::new(),
             staged_records: 0,
+            committed: 0,
         })
     }
 
@@ -145,13 +148,15 @@ impl SegmentLog {
     /// Puts a group into the buffer of the next [`Self::commit`].
     ///
     /// # Errors
-    /// A group over 1 GiB.
+    /// A group over 1 GiB; what was staged before it is forgotten too.
     pub fn stage(&mut self, records: &[&[&[u8]]]) -> io::Result<()> {
-        let before = self.staged.len();
         let first = self.next + self.staged_records;
-        segment::encode(&mut self.staged, first, records).inspect_err(|_| self.staged.truncate(before))?;
+        let encoded = segment::encode(&mut self.staged, first, records);
         self.staged_records += records.len() as u64;
-        Ok(())
+        encoded.inspect_err(|_| {
+            self.staged.clear();
+            self.staged_records = 0;
+        })
     }
 
     /// Writes what was staged in one go. Returns the offset of its first record.
@@ -169,9 +174,21 @@ impl SegmentLog {
         written?;
         let first = self.next;
         self.next += records;
+        self.committed = staged;
         if let Some(segment) = self.segments.back_mut() {
             segment.bytes += staged;
         }
+        Ok(first)
+    }
+
+    /// Writes what was staged and makes it durable. Returns the offset of its first record.
+    ///
+    /// # Errors
+    /// What the disk says; nothing of it is there then.
+    pub fn commit_durably(&mut self) -> io::Result<u64> {
+        let first = self.commit()?;
+        // After a failed fsync nobody knows what is on the disk: all of it is taken back.
+        self.sync().inspect_err(|_| self.retract(first))?;
         Ok(first)
     }
 
@@ -204,18 +221,14 @@ impl SegmentLog {
         self.active.sync_data()
     }
 
-    /// Forgets the records from `first` on, which were committed but could not be made durable.
-    pub fn retract(&mut self, first: u64, bytes_before: u64) {
+    /// Forgets the last commit, whose first record was `first`.
+    fn retract(&mut self, first: u64) {
         self.next = first;
         if let Some(segment) = self.segments.back_mut() {
-            segment.bytes = bytes_before.min(segment.bytes);
+            segment.bytes -= self.committed;
         }
+        self.committed = 0;
         self.take_back();
-    }
-
-    /// Bytes of the segment that is being written.
-    pub fn active_bytes(&self) -> u64 {
-        self.segments.back().map_or(0, |segment| segment.bytes)
     }
 
     fn rotate(&mut self) -> io::Result<()> {
@@ -322,5 +335,26 @@ pub(super) fn step(name: &str) {
     #[cfg(test)]
     if std::env::var("STAGEWIRE_TEST_DIE_AT").is_ok_and(|at| at == name) {
         std::process::abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_made_durable_leaves_no_trace() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = SegmentLog::open(dir.path(), LogOptions::default()).unwrap();
+        log.append(&[&[b"kept"]]).unwrap();
+        let first = log.append(&[&[b"lost"], &[b"lost"]]).unwrap();
+        log.retract(first);
+        assert_eq!(log.append(&[&[b"next"]]).unwrap(), first);
+        drop(log);
+        let log = SegmentLog::open(dir.path(), LogOptions::default()).unwrap();
+        assert_eq!(log.next_offset(), 2);
+        let read: Vec<_> =
+            super::super::SegmentReader::open(dir.path(), 0).unwrap().map(Result::unwrap).collect();
+        assert_eq!(read, [(0, "kept".into()), (1, "next".into())]);
     }
 }

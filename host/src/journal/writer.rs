@@ -97,14 +97,9 @@ impl Writer {
             let records: Vec<&[&[u8]]> = parts.iter().map(|parts| &parts[..]).collect();
             log.stage(&records)?;
         }
-        let first = log.commit()?;
-        self.dirty = true;
-        if self.shared.options.fsync == Fsync::Always {
-            // After a failed fsync nobody knows what is on the disk: all of it is taken back.
-            let bytes = log.active_bytes();
-            log.sync().inspect_err(|_| log.retract(first, bytes))?;
-            self.dirty = false;
-        }
+        let always = self.shared.options.fsync == Fsync::Always;
+        let first = if always { log.commit_durably() } else { log.commit() }?;
+        self.dirty = !always;
         self.shared.next.store(log.next_offset(), Ordering::Release);
         drop(log);
         self.sync_if_due();
