@@ -1,11 +1,11 @@
-//! `stagewire config show | schema`
+//! `stagewire config show | schema | reference`
 
 use clap::Subcommand;
 
 use super::{Outcome, SettingsFile, say};
 use crate::config;
 
-/// Show the effective settings, or their JSON Schema
+/// Show the effective settings, their JSON Schema, or their reference
 #[derive(clap::Args)]
 pub(super) struct Config {
     #[command(subcommand)]
@@ -21,12 +21,15 @@ enum Action {
     },
     /// Print the JSON Schema of the settings file, for editors
     Schema,
+    /// Print every key with its type, default and meaning, as Markdown
+    Reference,
 }
 
 impl Config {
     pub(super) fn run(self) -> Outcome {
         match self.action {
             Action::Show { file } => say(serde_json::to_string_pretty(&config::show(&file.load()?))?),
+            Action::Reference => say(config::reference().trim_end()),
             Action::Schema => say(serde_json::to_string_pretty(&config::schema())?),
         }
     }

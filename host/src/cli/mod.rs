@@ -147,7 +147,6 @@ struct SettingsFile {
 impl SettingsFile {
     /// Reads the file; every fault at once.
     fn load(&self) -> Result<crate::config::Settings, Failure> {
-        let environment = |name: &str| std::env::var(name).ok();
         let loaded = crate::config::load(&self.config, &environment).map_err(|faults| {
             Failure::Usage(format!("{}\n{}", self.config.display(), faults.render(colour())))
         })?;
@@ -155,21 +154,34 @@ impl SettingsFile {
     }
 }
 
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 /// Where a running host is reached.
 #[derive(clap::Args, Clone, Debug)]
 struct AdminAddress {
-    /// The admin address of the running host
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081", env = "STAGEWIRE_ADMIN")]
-    admin: String,
+    /// The admin address of the running host; by default what the settings file says
+    #[arg(long, value_name = "URL", env = "STAGEWIRE_ADMIN")]
+    admin: Option<String>,
+    #[command(flatten)]
+    file: SettingsFile,
 }
 
 impl AdminAddress {
+    fn base(&self) -> String {
+        match &self.admin {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://{}", crate::config::admin_address(&self.file.config, &environment)),
+        }
+    }
+
     async fn call(
         &self,
         method: reqwest::Method,
         path: &str,
     ) -> Result<(reqwest::StatusCode, String), Failure> {
-        let url = format!("{}{path}", self.admin.trim_end_matches('/'));
+        let url = format!("{}{path}", self.base());
         let unreachable = |error: reqwest::Error| {
             Failure::Failed(format!(
                 "no host answers at {url}: {}; is it running? (--admin, host.admin.listen)",

@@ -1,6 +1,5 @@
 //! `stagewire run`
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,6 +22,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Outcome {
         let settings = self.file.load()?;
+        raise_open_files();
         logs::start();
         logs::set_level(settings.events.as_ref().map(|events| events.monitoring.log_level));
         block_on(async move {
@@ -30,42 +30,68 @@ impl Run {
                 StartError::Settings(refused) => Failure::Usage(refused.to_string()),
                 StartError::Room(message) => Failure::Failed(message),
             })?;
-            until_stopped(&host.view().swapper).await?;
-            host.stop().await;
+            let mut signals = Signals::listen()?;
+            until_stopped(&host.view().swapper, &mut signals).await;
+            tokio::select! {
+                () = host.stop() => {}
+                () = signals.end() => tracing::warn!("asked twice: stopping at once; what is unsettled goes on at the next start"),
+            }
             Ok(())
         })
     }
 }
 
+/// As many connections and segments as the system allows: the usual soft limit of 1,024 open files is for `select(2)`,
+/// which nothing here calls.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let most = getrlimit(Resource::Nofile).maximum;
+    // Where it is refused the old limit holds, and `accept` says when it is reached.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most });
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    /// Never waited for: being listened to, a file that may not grow (`ulimit -f`) is an error to the journal, which
+    /// says 503, instead of the end of the process.
+    _file_size: Signal,
+}
+
+impl Signals {
+    const FILE_SIZE: i32 = rustix::process::Signal::XFSZ.as_raw();
+
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            _file_size: signal(SignalKind::from_raw(Self::FILE_SIZE))?,
+        })
+    }
+
+    /// SIGTERM or SIGINT.
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Reloads when files change or SIGHUP asks, until SIGTERM or SIGINT.
-async fn until_stopped(swapper: &Arc<Swapper>) -> Outcome {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut watcher = Watcher::new(watched(swapper));
-    while wait(&mut watcher, &mut hangup, &mut terminate, &mut interrupt).await {
+async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
+    let mut watcher = Watcher::new(swapper.files());
+    loop {
+        tokio::select! {
+            () = watcher.changed() => {}
+            _ = signals.hangup.recv() => {}
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+        }
         // Its refusal is logged and shown in the status.
         let _ = swapper.reload().await;
-        watcher.watch(watched(swapper));
+        watcher.watch(swapper.files());
     }
-    Ok(())
-}
-
-/// Whether to reload (true) or to stop.
-async fn wait(
-    watcher: &mut Watcher,
-    hangup: &mut Signal,
-    terminate: &mut Signal,
-    interrupt: &mut Signal,
-) -> bool {
-    tokio::select! {
-        () = watcher.changed() => true,
-        _ = hangup.recv() => true,
-        _ = terminate.recv() => false,
-        _ = interrupt.recv() => false,
-    }
-}
-
-fn watched(swapper: &Swapper) -> Vec<PathBuf> {
-    swapper.files()
 }

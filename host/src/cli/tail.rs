@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::{AdminAddress, Failure, Outcome, SettingsFile, block_on, say};
+use super::{AdminAddress, Failure, Outcome, block_on, say};
 use crate::Event;
 use crate::backends::local;
+use crate::config::{self, Settings};
 use crate::journal;
 use crate::protocol::json;
 
@@ -20,12 +21,10 @@ pub(super) struct Tail {
     #[arg(value_enum, default_value = "local")]
     what: What,
     #[command(flatten)]
-    file: SettingsFile,
-    #[command(flatten)]
     host: AdminAddress,
-    /// The stream, for `local`
-    #[arg(long, default_value = "events")]
-    stream: String,
+    /// The stream, for `local`; by default that of the first local backend
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
     /// The first offset
     #[arg(long, value_name = "OFFSET")]
     from: Option<u64>,
@@ -53,12 +52,13 @@ impl Tail {
         match self.what {
             What::DeadLetters => block_on(self.dead_letters()),
             What::Local => {
-                let data = self.file.load()?.host.data;
-                let mut stream = local::read(&data, &self.stream, from)?;
+                let settings = self.host.file.load()?;
+                let stream = self.stream.clone().unwrap_or_else(|| first_stream(&settings));
+                let mut stream = local::read(&settings.host.data, &stream, from)?;
                 self.print(|| stream.next().map(|entry| entry.map(|(_, event)| event)))
             }
             What::Journal => {
-                let data = self.file.load()?.host.data;
+                let data = self.host.file.load()?.host.data;
                 let mut records = journal::read(&data, from)?;
                 self.print(|| records.next().map(|record| record.map(|record| record.event)))
             }
@@ -115,4 +115,11 @@ impl Tail {
             }
         }
     }
+}
+
+/// The stream of the first local backend.
+fn first_stream(settings: &Settings) -> String {
+    let locals = config::backends(settings).into_iter().filter(|spec| spec.kind == "local");
+    let mut names = locals.filter_map(|spec| spec.config["stream_name"].as_str().map(str::to_owned));
+    names.next().unwrap_or_else(|| local::Local::default().stream_name)
 }

@@ -1,5 +1,6 @@
 //! Reading settings: parse, interpolate, override, check everything, and only then make types of it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use schemars::generate::SchemaSettings;
@@ -7,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use super::check::{Schema, nearest};
 use super::fault::{Fault, Faults, Source};
 use super::interpolate::interpolate;
-use super::settings::Settings;
+use super::settings::{Admin, Settings};
 use super::tree::{self, Key, Node, Place, Value};
 use super::{backends, sections};
 
@@ -45,6 +46,18 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
         Some(settings) => Ok(loaded(settings, &reading.faults.sources)),
         None => Err(reading.faults),
     }
+}
+
+/// Where the host of that settings file has its admin listener, as far as the file can be read: a file with faults
+/// elsewhere is no reason not to reach a running host.
+pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
+    let mut reading = Reading { env, faults: Faults::default() };
+    let tree = reading.read(path);
+    let listen = tree.and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
+        Value::Scalar { text, .. } => text.parse().ok(),
+        _ => None,
+    });
+    listen.unwrap_or(Admin::default().listen)
 }
 
 fn loaded(settings: Settings, sources: &[Source]) -> Loaded {

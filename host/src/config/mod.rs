@@ -5,6 +5,7 @@ mod document;
 mod fault;
 mod interpolate;
 mod load;
+mod reference;
 pub mod settings;
 mod show;
 mod tree;
@@ -14,7 +15,8 @@ pub mod watch;
 use schemars::generate::SchemaSettings;
 
 pub use fault::{Fault, Faults};
-pub use load::{Loaded, load};
+pub use load::{Loaded, admin_address, load};
+pub use reference::reference;
 pub use settings::Settings;
 pub use show::show;
 

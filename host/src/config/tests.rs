@@ -234,3 +234,13 @@ proptest! {
         let _ = load_text(&text, &[]).map(|_| ());
     }
 }
+
+#[test]
+fn the_settings_page_says_what_the_types_say() {
+    let page = include_str!("../../../docs/settings.md");
+    let fresh = reference();
+    assert!(
+        page.trim_end() == fresh.trim_end(),
+        "docs/settings.md is out of date: `stagewire config reference > docs/settings.md` writes it anew"
+    );
+}

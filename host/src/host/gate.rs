@@ -58,6 +58,11 @@ impl Gate {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    fn stopped(&self, count: u64) -> Refusal {
+        self.metrics.refused("stopping", count);
+        Refusal::Stopping
+    }
+
     fn refuse(&self, error: AppendError, count: u64) -> Refusal {
         match error {
             AppendError::Full { retry_after } => {
@@ -68,7 +73,7 @@ impl Gate {
                 self.metrics.refused("journal_disk", count);
                 Refusal::Disk(error.to_string())
             }
-            AppendError::Closed => Refusal::Stopping,
+            AppendError::Closed => self.stopped(count),
         }
     }
 }
@@ -76,10 +81,10 @@ impl Gate {
 #[async_trait]
 impl Intake for Gate {
     async fn accept(&self, mut events: Vec<Event>) -> Result<(), Refusal> {
-        if self.stopping.load(Ordering::Relaxed) {
-            return Err(Refusal::Stopping);
-        }
         let count = events.len() as u64;
+        if self.stopping.load(Ordering::Relaxed) {
+            return Err(self.stopped(count));
+        }
         {
             let rules = self.rules.load();
             if rules.enabled {
@@ -99,5 +104,9 @@ impl Intake for Gate {
         }
         self.metrics.received.inc_by(count);
         Ok(())
+    }
+
+    fn refused(&self, reason: &'static str, count: u64) {
+        self.metrics.refused(reason, count);
     }
 }

@@ -14,6 +14,9 @@ pub trait Intake: Send + Sync {
     /// # Errors
     /// [`Refusal`]; nothing of the batch is kept then.
     async fn accept(&self, events: Vec<Event>) -> Result<(), Refusal>;
+
+    /// Counts what the ingress refuses by itself, by a fixed word: each request is one where its events are not known.
+    fn refused(&self, reason: &'static str, count: u64);
 }
 
 /// Why a batch was not taken.

@@ -13,8 +13,8 @@ use crate::protocol::json::DecodeError;
 /// What was refused, why, and where.
 #[derive(Debug, Serialize)]
 pub(super) struct Problem {
-    #[serde(rename = "type")]
-    kind: String,
+    #[serde(rename = "type", serialize_with = "as_urn")]
+    name: &'static str,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     status: StatusCode,
@@ -37,15 +37,24 @@ fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result
     serializer.serialize_u16(status.as_u16())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde calls")]
+fn as_urn<S: serde::Serializer>(name: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("urn:stagewire:problem:{name}"))
+}
+
 impl Problem {
     pub(super) fn new(
         status: StatusCode,
-        name: &str,
+        name: &'static str,
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        let kind = format!("urn:stagewire:problem:{name}");
-        Self { kind, title, status, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+        Self { name, title, status, detail: detail.into(), errors: Vec::new(), headers: Vec::new() }
+    }
+
+    /// A fixed word for it, the end of its `type`.
+    pub(super) fn name(&self) -> &'static str {
+        self.name
     }
 
     pub(super) fn with(mut self, name: header::HeaderName, value: HeaderValue) -> Self {

@@ -1,6 +1,5 @@
 //! Every guest of `tests/guests/` against a real engine.
 
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::*;
@@ -11,14 +10,11 @@ use crate::telemetry::StepMetrics;
 static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| Engine::new(None).unwrap());
 
 fn bytes(name: &str) -> Vec<u8> {
-    let file =
-        format!("../tests/guests/target/wasm32-unknown-unknown/release/{}.wasm", name.replace('-', "_"));
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    std::fs::read(&path).unwrap_or_else(|error| {
-        panic!(
-            "guest {name}: {error}; run `cargo build --release --target wasm32-unknown-unknown` in tests/guests first"
-        )
-    })
+    // This program is in `target/debug/deps/`.
+    let this = std::env::current_exe().unwrap();
+    let path = this.ancestors().nth(3).unwrap().join(format!("guests/{name}.wasm"));
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("guest {name}: {error}; `cargo xtask guests` builds it"))
 }
 
 fn load(name: &str) -> Result<Arc<Plugin>, PluginError> {

@@ -19,7 +19,9 @@ pub fn start() {
     let (filter, handle) = reload::Layer::new(filter(None));
     let people = std::io::stderr().is_terminal();
     let ansi = people && std::env::var_os("NO_COLOR").is_none();
-    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(ansi).with_target(people);
+    // What cannot be written (a full disk) is not complained of there as well: that complaint would panic.
+    let lines = fmt::layer().log_internal_errors(false);
+    let lines = lines.with_writer(std::io::stderr).with_ansi(ansi).with_target(people);
     let started = if people {
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     } else {

@@ -8,6 +8,7 @@ mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -152,14 +153,24 @@ impl Connection {
             .timer(TokioTimer::new())
             .max_concurrent_streams(256)
             .keep_alive_interval(self.read_timeout);
+        let greeted = AtomicBool::new(false);
         let service = hyper::service::service_fn(|request| {
+            greeted.store(true, Ordering::Relaxed);
             let service = Arc::clone(&self.service);
             async move { Ok::<_, std::convert::Infallible>(service.answer(request).await) }
         });
+        // Before the first byte, and in the preface of HTTP/2, hyper's own limit does not hold yet.
+        let silent = async {
+            tokio::time::sleep(self.read_timeout).await;
+            if greeted.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        };
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
+            () = silent => return tracing::debug!("a connection sent no request in time"),
             () = self.stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await

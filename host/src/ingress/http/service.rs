@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use super::super::Intake;
 use super::super::problem::Problem;
 use super::credentials::Credentials;
+use crate::Event;
 use crate::config::settings;
 use crate::protocol::http::decode;
 
@@ -64,6 +65,15 @@ impl Service {
     }
 
     async fn post(&self, request: Request<Incoming>) -> Result<(), Problem> {
+        let events = self.events(request).await;
+        let events = events.inspect_err(|problem| self.intake.refused(problem.name(), 1))?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        self.intake.accept(events).await.map_err(Problem::from)
+    }
+
+    async fn events(&self, request: Request<Incoming>) -> Result<Vec<Event>, Problem> {
         self.credentials.admit(request.headers())?;
         plain(request.headers())?;
         let Ok(_permit) = self.requests.try_acquire() else {
@@ -80,10 +90,7 @@ impl Service {
             );
             return Err(Problem::too_large(detail));
         }
-        if events.is_empty() {
-            return Ok(());
-        }
-        self.intake.accept(events).await.map_err(Problem::from)
+        Ok(events)
     }
 
     /// Reads the body, which is at most so large and comes at most so slowly.

@@ -15,6 +15,7 @@ use crate::ingress::Refusal;
 struct Basket {
     events: Mutex<Vec<Event>>,
     refusal: Mutex<Option<Refusal>>,
+    refused: Mutex<Vec<&'static str>>,
 }
 
 #[async_trait]
@@ -25,6 +26,10 @@ impl Intake for Basket {
         }
         self.events.lock().extend(events);
         Ok(())
+    }
+
+    fn refused(&self, reason: &'static str, _: u64) {
+        self.refused.lock().push(reason);
     }
 }
 
@@ -122,6 +127,7 @@ async fn refusals_are_problem_documents() {
         assert_eq!(status(&answer), code, "{answer}");
         assert!(answer.contains("application/problem+json") && answer.contains(part), "{answer}");
     }
+    assert_eq!(server.basket.refused.lock()[..4], ["malformed", "malformed", "malformed", "too-large"]);
     assert!(server.basket.events.lock().is_empty(), "a batch is taken whole or not at all");
 }
 

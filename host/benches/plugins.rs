@@ -1,0 +1,143 @@
+//! `cargo xtask bench plugins`: what a step costs, against a bare call and against native code, side by side.
+//!
+//! Rounds alternate, so that a machine that drifts drifts for both; medians are shown. A bare call is a component's
+//! empty function: what wasmtime itself needs to go in and out.
+
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use stagewire::Event;
+use stagewire::config::settings::OnError;
+use stagewire::plugins::{Engine, Limits, Outcome, Plugin, Step, StepSpec};
+use stagewire::telemetry::StepMetrics;
+use wasmtime::component::{Component, Linker, TypedFunc};
+use wasmtime::{Config, Store};
+
+const ROUNDS: usize = 15;
+const ROUND: Duration = Duration::from_millis(40);
+
+const EMPTY: &str = r#"
+(component
+  (core module $m (func (export "f")))
+  (core instance $i (instantiate $m))
+  (func (export "f") (canon lift (core func $i "f"))))
+"#;
+
+fn main() {
+    println!("plugins: nanoseconds an event, one worker");
+    let engine = Engine::new(None).expect("the engine starts");
+    let small = event(900);
+    let mut bare = bare_call();
+    let empty = step(&engine, "guests", "keeps-all", "{}");
+    against("empty step", || run(&empty, &small), "bare call", &mut bare, "at most 2");
+    let filter = step(&engine, "plugins", "type-filter", r#"{"allow":["com.storytelling.nlp.document.*"]}"#);
+    against("filter", || run(&filter, &small), "bare call", &mut bare, "at most 5");
+    let large = event(16 << 10);
+    against("filter, 16 KiB", || run(&filter, &large), "filter", || run(&filter, &small), "about 1");
+    let redact = step(&engine, "plugins", "redact", r#"{"remove":["text"]}"#);
+    let rules = redact::Rules::new(&["text".into()], &[], "").expect("the rules are good");
+    for (what, size, bound) in
+        [("redact, 1 KiB", 1 << 10, "at most 2.5"), ("redact, 16 KiB", 16 << 10, "at most 1.6")]
+    {
+        let event = event(size);
+        against(what, || run(&redact, &event), "native", || native(&event, &rules), bound);
+    }
+}
+
+/// Prints the medians of two, and their ratio.
+fn against(what: &str, mut one: impl FnMut(), other_what: &str, mut other: impl FnMut(), bound: &str) {
+    let (mut ones, mut others) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        ones.push(round(&mut one));
+        others.push(round(&mut other));
+    }
+    let (one, other) = (median(ones), median(others));
+    println!(
+        "  {what:<16} {one:>8.0} ns   {other_what:<10} {other:>8.0} ns   ratio {:.2} ({bound})",
+        one / other
+    );
+}
+
+fn round(call: &mut impl FnMut()) -> f64 {
+    let begin = Instant::now();
+    let mut calls = 0_u32;
+    while begin.elapsed() < ROUND {
+        // The clock is looked at seldom.
+        (0..64).for_each(|_| call());
+        calls += 64;
+    }
+    begin.elapsed().as_secs_f64() * 1e9 / f64::from(calls)
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
+
+/// An event whose data is about so large and holds a field to be removed.
+fn event(size: usize) -> Event {
+    let mut data = String::from(
+        r#"{"document_id":"doc-123","text":"Once upon a time.","status":"success","entities":["#,
+    );
+    while data.len() + 60 < size {
+        data.push_str(r#"{"name":"Ada","kind":"person","score":0.97},"#);
+    }
+    data.push_str(r#"{"name":"Ada"}],"metrics":{"event_count":5}}"#);
+    Event::builder("evt_1", "stage2-nlp-processing", "com.storytelling.nlp.document.processed")
+        .subject("document/doc-123")
+        .time("2025-12-14T12:00:00Z")
+        .json(data)
+        .build()
+        .expect("the event is valid")
+}
+
+fn step(engine: &Arc<Engine>, place: &str, plugin: &str, settings: &str) -> Step {
+    let file = built(place, plugin);
+    let bytes = std::fs::read(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask guests` builds it", file.display()));
+    let spec = StepSpec {
+        route: "bench".into(),
+        index: 0,
+        plugin: Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads"),
+        settings: settings.into(),
+        limits: Limits::default(),
+        on_error: OnError::DeadLetter,
+    };
+    Step::prepare(spec, 1, StepMetrics::detached()).expect("the plugin takes its settings")
+}
+
+/// `target/plugins/…` or `target/guests/…`, beside `target/release/deps/`, where this program is.
+fn built(place: &str, plugin: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("the path of the running program is known");
+    let target = this.ancestors().nth(3).expect("a program is below the target directory");
+    target.join(place).join(format!("{plugin}.wasm"))
+}
+
+fn run(step: &Step, event: &Event) {
+    match black_box(step.run(0, black_box(event))) {
+        Outcome::Keep | Outcome::Out(_) => {}
+        other => panic!("the plugin does not keep the event: {other:?}"),
+    }
+}
+
+/// What the transform comes to, without wasm: the same code on the same bytes, and the changed event.
+fn native(event: &Event, rules: &redact::Rules) {
+    let data = redact::redacted(black_box(event.data()), rules).expect("the data is not deep");
+    let mut draft = event.edit();
+    draft.data = data.expect("there is something to remove").into();
+    black_box(draft.build().expect("the event is valid"));
+}
+
+fn bare_call() -> impl FnMut() {
+    let mut config = Config::new();
+    config.wasm_component_model(true).concurrency_support(false).epoch_interruption(true);
+    let engine = wasmtime::Engine::new(&config).expect("the engine starts");
+    let component = Component::new(&engine, wat::parse_str(EMPTY).expect("it is WAT")).expect("it compiles");
+    let mut store = Store::new(&engine, ());
+    store.set_epoch_deadline(u64::MAX / 2);
+    let instance = Linker::new(&engine).instantiate(&mut store, &component).expect("it needs nothing");
+    let call: TypedFunc<(), ()> = instance.get_typed_func(&mut store, "f").expect("it is exported");
+    move || call.call(&mut store, ()).expect("it does nothing")
+}
