@@ -14,19 +14,19 @@
 //!
 //! Whatever is started here listens on a free loopback port, lives in a temporary directory and dies with its value.
 
+pub mod brokers;
 pub mod campaigns;
+pub mod certificates;
 pub mod checker;
 pub mod host;
 pub mod load;
 pub mod peers;
 pub mod places;
 pub mod process;
-pub mod receiver;
-pub mod redis;
 pub mod stories;
 pub mod waiting;
 pub mod wire;
 
+pub use brokers::receiver::{self, Receiver};
+pub use brokers::redis::{self, Redis};
 pub use host::Host;
-pub use receiver::Receiver;
-pub use redis::Redis;

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
 /// The unit of `/proc/PID/stat`: `USER_HZ`, which is 100 on Linux whatever the kernel's own rate.
 const TICKS_A_SECOND: u64 = 100;
 
@@ -37,6 +39,13 @@ impl Process {
         self.kib("VmHWM:")
     }
 
+    /// Lets its files grow up to so many bytes, or without a limit: what a full disk looks like to it.
+    pub fn limit_files(self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.0).ok().and_then(Pid::from_raw).expect("a process has an id");
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("the limits of a child may be set");
+    }
+
     fn kib(self, name: &str) -> u64 {
         let status = self.read("status");
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -50,7 +59,6 @@ impl Process {
 
 /// Lets this process have as many open files as the system allows; the number that it then may have.
 pub fn most_open_files() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // Where it is not allowed the old limit holds.

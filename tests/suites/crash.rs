@@ -1,5 +1,6 @@
 //! What survives a crash: a short version of `cargo xtask soak kill`, and a backend that is away meanwhile.
 
+use stagewire_tests::brokers::Broker as _;
 use stagewire_tests::campaigns::{Length, kill};
 use stagewire_tests::{Host, Redis, stories};
 

@@ -3,54 +3,8 @@
 
 use serde_json::{Value, json};
 use stagewire_tests::host::STRUCTURED;
-use stagewire_tests::peers::{Mode, Peer, all_canonical, python_reads_redis};
+use stagewire_tests::peers::{Mode, Peer, all_canonical, bytes, delicate, python_reads_redis};
 use stagewire_tests::{Host, Receiver, Redis, stories};
-
-/// Events that are easily spoilt on the way, as descriptions.
-fn delicate() -> Vec<Value> {
-    let event = |id: &str, more: Value, data: (&str, Value)| {
-        let mut attributes = json!({ "id": id, "source": "/stage2/nlp", "type": "com.example.delicate" });
-        let more = more.as_object().cloned().unwrap_or_default();
-        attributes.as_object_mut().expect("an object of attributes").extend(more);
-        json!({ "attributes": attributes, data.0: data.1 })
-    };
-    let json_type = "application/json";
-    vec![
-        event(
-            "plain",
-            json!({ "datacontenttype": json_type }),
-            ("json", json!({ "a": [1, 2.5, null, "x"] })),
-        ),
-        event(
-            "unicode",
-            json!({ "datacontenttype": json_type, "subject": "Žlutý kůň / 黒い馬 🐎" }),
-            ("json", json!({ "text": "naïve — “quoted” \u{1F40E} \u{2028}" })),
-        ),
-        event(
-            "extensions",
-            json!({ "datacontenttype": json_type, "partitionkey": "k-1", "attempt": 7, "urgent": true,
-                "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-                "unknownone": "as it came; with, commas = signs" }),
-            ("json", json!({ "deep": { "er": { "still": [[], {}, ""] } } })),
-        ),
-        event(
-            "schema",
-            json!({ "datacontenttype": json_type, "dataschema": "https://example.com/schema#v1?x=1",
-                "time": "2025-12-14T12:00:00.123456Z", "subject": "a \"quoted\" subject" }),
-            ("json", json!({ "large": 9_007_199_254_740_993_i64, "negative": -1 })),
-        ),
-        event("text", json!({ "datacontenttype": "text/plain" }), ("text", json!("two\nlines, no JSON"))),
-    ]
-}
-
-/// What has no text form, and so cannot be sent by hand in binary mode.
-fn bytes() -> Value {
-    json!({
-        "attributes": { "id": "bytes", "source": "/stage2/nlp", "type": "com.example.delicate",
-            "datacontenttype": "application/octet-stream" },
-        "base64": "AAECA//+gIE="
-    })
-}
 
 fn both_backends(redis: &Redis, receiver: &Receiver) -> String {
     format!(

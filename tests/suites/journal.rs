@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, Redis, stories};
 
 #[tokio::test]
@@ -41,6 +42,30 @@ async fn a_whole_journal_is_checked_and_a_damaged_one_is_found() {
     fs::write(&damaged, bytes).expect("a segment can be written");
     let output = host.run(&check).await;
     assert_eq!(output.status.code(), Some(1), "damage is found");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_answered_by_503_and_recovered_from_without_a_restart() {
+    let redis = Redis::start().await;
+    let host = Host::with(redis.events_section()).host("journal: { segment: 1GiB }").start().await;
+    host.send_all(&stories::processed()).await;
+    host.has_settled().await;
+    // Files may not grow any more: to the host the disk is full.
+    host.process().limit_files(Some(1));
+    let answer = host.send(&stories::started()).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert!(answer.header("retry-after").is_some() && answer.text().contains("the journal cannot write"));
+    let ready = host.admin("GET", "/readyz").await.expect("the admin API answers");
+    assert_eq!(ready.status, 503, "a journal that cannot write is unready: {}", ready.text());
+    host.process().limit_files(None);
+    until_true("the host is ready again by itself", PATIENCE, async || {
+        host.admin("GET", "/readyz").await.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    host.send_all(&[stories::completed()]).await;
+    host.has_settled().await;
+    let ids = redis.stream("nlp-events").ids().await;
+    assert_eq!(ids.len(), stories::STORIES.len() + 1, "what got 503 was not kept: {ids:?}");
 }
 
 fn largest_file(directory: &Path) -> PathBuf {

@@ -1,6 +1,8 @@
 //! End-to-end suites, one module a subject, in one program so that it links once.
 
+mod contract;
 mod crash;
+mod docs;
 mod events;
 mod hostile_input;
 mod hostile_plugins;
@@ -9,3 +11,4 @@ mod reload;
 mod settings;
 mod shutdown;
 mod swaps;
+mod tls;

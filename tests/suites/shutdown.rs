@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::Signal;
+use stagewire_tests::brokers::Broker as _;
 use stagewire_tests::load::Load;
 use stagewire_tests::{Host, Redis, stories};
 

@@ -63,7 +63,7 @@ fn run(words: &[&str]) -> Result<()> {
 fn demo(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     guests::build()?;
-    cargo(&["build", "--package", "stagewire", "--package", "stagewire-tests", "--bins"]).run()?;
+    suites::build("dev")?;
     shell::program("debug", "demo").args(rest).run()
 }
 
@@ -71,13 +71,12 @@ fn bench(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     setup::redis()?;
     guests::build()?;
-    cargo(&["build", "--release", "--package", "stagewire", "--package", "stagewire-tests", "--bins"])
-        .run()?;
+    suites::build("release")?;
     if rest != ["plugins"] {
         shell::program("release", "bench").args(rest).run()?;
     }
     if rest.is_empty() || rest == ["plugins"] {
-        cargo(&["bench", "--package", "stagewire", "--bench", "plugins"]).run()?;
+        cargo(&["bench", "--workspace", "--bench", "plugins"]).run()?;
     }
     Ok(())
 }
@@ -89,7 +88,7 @@ fn soak(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     setup::redis()?;
     guests::build()?;
-    cargo(&["build", "--package", "stagewire", "--package", "stagewire-tests", "--bins"]).run()?;
+    suites::build("dev")?;
     shell::program("debug", "soak").args(rest).run()
 }
 

@@ -7,8 +7,16 @@ use anyhow::{Context, Result};
 use crate::shell::cargo;
 use crate::{guests, setup};
 
-/// The steps in their order. The workspace is always built as a whole, so that features of shared dependencies are the
-/// same everywhere and nothing is compiled twice. The end-to-end suites in `tests/` are run by `cargo test -p stagewire-tests --test suites`.
+/// What every build of programs names. The workspace is always built as a whole, with its tests, so that the features
+/// of shared dependencies are the same everywhere and nothing is compiled twice.
+const WHOLE: [&str; 5] = ["--workspace", "--bins", "--lib", "--tests", "--benches"];
+
+/// Builds all programs of the workspace.
+pub(crate) fn build(profile: &str) -> Result<()> {
+    cargo(&["build", "--profile", profile]).args(WHOLE).run()
+}
+
+/// The steps in their order.
 pub(crate) fn run() -> Result<()> {
     let mut steps = Steps::default();
     steps.step("set-up", "cargo xtask setup", setup::everything)?;
@@ -16,10 +24,11 @@ pub(crate) fn run() -> Result<()> {
     steps.step("guests", "cargo xtask guests", guests::build)?;
     steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     steps.step("lints of guests", "cargo clippy, in plugins/ and tests/guests/", guests::lint)?;
-    steps.cargo("build", &["build", "--workspace", "--bins", "--tests"])?;
+    steps.step("build", "cargo build --workspace --all-targets", || build("dev"))?;
     steps.cargo("unit tests", &["test", "--workspace", "--lib", "--bins"])?;
     steps.step("tests of plugins", "cargo test, in plugins/", guests::test)?;
     steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;
+    steps.cargo("end-to-end suites", &["test", "--workspace", "--test", "suites"])?;
     steps.summary();
     Ok(())
 }

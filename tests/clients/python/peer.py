@@ -54,7 +54,12 @@ def plain(value):
 
 
 def send(mode, url):
-    events = [build(json.loads(line)) for line in sys.stdin]
+    given = [json.loads(line) for line in sys.stdin]
+    if mode == "binary":
+        # The package writes Python's `True` into a header, which CloudEvents does not know.
+        for described in given:
+            described["attributes"] = {name: plain(value) for name, value in described["attributes"].items()}
+    events = [build(described) for described in given]
     if mode == "batched":
         documents = [http.to_structured_event(event).body for event in events]
         post(url, {"content-type": BATCH}, b"[" + b",".join(documents) + b"]")

@@ -165,7 +165,7 @@ impl Demo {
     /// Reads the stream as a user does.
     async fn read(&self) -> Vec<Value> {
         let settings = self.host.settings_path();
-        let arguments = ["tail", "local", "--json", "--config", &*settings.to_string_lossy()];
+        let arguments = ["tail", "local", "--config", &*settings.to_string_lossy()];
         let output = self.host.run(&arguments).await;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`stagewire {}`: {said}", arguments.join(" "));

@@ -10,6 +10,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use super::{Broker, Content, Mistake};
+use crate::peers::python_reads_redis;
 use crate::process::{Process, free_port};
 use crate::waiting::{PATIENCE, until};
 
@@ -21,16 +23,28 @@ pub struct Redis {
     connection: MultiplexedConnection,
     server: Child,
     directory: TempDir,
+    keeps: Keeps,
+}
+
+/// What is there again after a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keeps {
+    Nothing,
+    Everything,
 }
 
 impl Redis {
-    /// Starts one and waits until it answers.
+    /// Starts one that forgets everything when it ends, and waits until it answers.
     pub async fn start() -> Self {
+        Self::with(Keeps::Nothing).await
+    }
+
+    async fn with(keeps: Keeps) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let address = free_port();
-        let server = serve(address, &directory);
+        let server = serve(address, &directory, keeps);
         let connection = connect(address).await;
-        Self { address, connection, server, directory }
+        Self { address, connection, server, directory, keeps }
     }
 
     /// `redis://…` of its database 1.
@@ -60,23 +74,69 @@ impl Redis {
     pub fn process(&self) -> Process {
         Process(self.server.id().unwrap_or_default())
     }
+}
 
-    /// Stops it as a crash would; [`Redis::again`] brings it back empty.
-    pub async fn kill(&mut self) {
+impl Broker for Redis {
+    const KIND: &'static str = "redis_streams";
+    const CONTENTS: &'static [Content] = &[Content::Structured];
+
+    async fn start() -> Self {
+        Self::with(Keeps::Everything).await
+    }
+
+    fn config(&self, _: Content, more: &str) -> String {
+        format!("{{ url: \"{}\", stream_name: contract, max_len: 0, {more} }}", self.url())
+    }
+
+    async fn described(&self, count: usize) -> Vec<Value> {
+        self.stream("contract").has(count).await;
+        python_reads_redis(&self.url(), "contract", count).await
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        self.stream("contract").ids().await
+    }
+
+    async fn kill(&mut self) {
         self.server.kill().await.expect("a running server can be killed");
     }
 
-    /// Starts it again on the same port.
-    pub async fn again(&mut self) {
-        self.server = serve(self.address, &self.directory);
+    async fn again(&mut self) {
+        self.server = serve(self.address, &self.directory, self.keeps);
         self.connection = connect(self.address).await;
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        let port = free_port();
+        vec![
+            Mistake {
+                name: "wrong port",
+                config: format!("{{ url: \"redis://{port}/1\" }}"),
+                says: &["cannot connect to redis at redis://127.0.0.1", "is it running there?"],
+            },
+            Mistake {
+                name: "wrong password",
+                config: format!("{{ url: \"redis://:wrong@{}/1\" }}", self.address),
+                says: &["refused the user or password"],
+            },
+            Mistake {
+                name: "TLS to a plain port",
+                config: format!("{{ url: \"rediss://{}/1\" }}", self.address),
+                says: &["cannot connect to redis at rediss://127.0.0.1"],
+            },
+        ]
     }
 }
 
-fn serve(address: SocketAddr, directory: &TempDir) -> Child {
+fn serve(address: SocketAddr, directory: &TempDir, keeps: Keeps) -> Child {
+    let appends: &[&str] = match keeps {
+        Keeps::Nothing => &["--appendonly", "no"],
+        Keeps::Everything => &["--appendonly", "yes", "--appendfsync", "always"],
+    };
     Command::new("redis-server")
         .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""])
-        .args(["--appendonly", "no", "--dir"])
+        .args(appends)
+        .arg("--dir")
         .arg(directory.path())
         .stdout(Stdio::null())
         .kill_on_drop(true)

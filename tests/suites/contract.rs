@@ -1,0 +1,152 @@
+//! One contract for every backend, held against the real broker: a new backend passes all of it by its line in the list
+//! at the end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stagewire_tests::brokers::{self, Broker};
+use stagewire_tests::host::BATCHED;
+use stagewire_tests::load::{Load, Running};
+use stagewire_tests::peers::{self, all_canonical};
+use stagewire_tests::waiting::{PATIENCE, until, until_true};
+use stagewire_tests::{Host, Redis};
+
+/// Load that writes down what was acknowledged, and is some way under way.
+async fn flowing(host: &Host) -> Running {
+    let load = Load::on(host.ingress()).connections(8).pace(Duration::from_millis(1)).with_ledger().start();
+    flows(&load, 300).await;
+    load
+}
+
+async fn flows(load: &Running, more: u64) {
+    let goal = load.acknowledged() + more;
+    until_true("events are acknowledged", PATIENCE, async || load.acknowledged() >= goal).await;
+}
+
+/// What was acknowledged has arrived, in order per key; what arrived twice is counted and allowed.
+async fn all_arrive<B: Broker>(broker: &B, host: &Host, load: Running) {
+    let report = load.stop().await;
+    host.has_settled().await;
+    let arrived = until("every acknowledged event arrives", PATIENCE, async || {
+        let ids = broker.ids().await;
+        (ids.len() >= report.ledger.owed()).then_some(ids)
+    })
+    .await;
+    let verdict = report.ledger.check(arrived.iter().map(String::as_str));
+    verdict.must_be_clean();
+    println!("{}: {verdict}", B::KIND);
+}
+
+/// Events of a key arrive in their order, from many senders at once.
+async fn keeps_order_per_key<B: Broker>() {
+    let broker = B::start().await;
+    let host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
+    let load = flowing(&host).await;
+    flows(&load, 2_000).await;
+    all_arrive(&broker, &host, load).await;
+}
+
+/// Every attribute with every kind of character, and data from nothing to 1 MiB, is read back by others unchanged.
+async fn carries_everything_unchanged<B: Broker>() {
+    let broker = B::start().await;
+    for (round, content) in B::CONTENTS.iter().enumerate() {
+        let host = Host::with(broker.events(*content, "")).start().await;
+        let mut events = peers::delicate();
+        events.extend([peers::bytes(), peers::text("empty", ""), peers::text("large", &"x".repeat(1 << 20))]);
+        let documents: Vec<_> = events.iter().map(peers::document).collect();
+        let answer = host.post(&[("content-type", BATCHED)], json!(documents).to_string().as_bytes()).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+        let read = broker.described((round + 1) * events.len()).await;
+        let read = &read[round * events.len()..];
+        assert_eq!(all_canonical(read), all_canonical(&events), "{} in {content:?} mode", B::KIND);
+    }
+}
+
+/// The broker dies while events flow and comes back: nothing acknowledged is lost, and order holds.
+async fn outlives_a_crash_of_the_broker<B: Broker>() {
+    let mut broker = B::start().await;
+    let host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
+    let load = flowing(&host).await;
+    broker.kill().await;
+    flows(&load, 200).await;
+    broker.again().await;
+    flows(&load, 200).await;
+    all_arrive(&broker, &host, load).await;
+}
+
+/// The host is asked to end in the middle of a batch, and goes on later.
+async fn ends_and_goes_on<B: Broker>() {
+    let broker = B::start().await;
+    let mut host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
+    let load = flowing(&host).await;
+    let ended = host.terminate().await;
+    assert!(ended.success(), "{ended}");
+    host.restart().await;
+    flows(&load, 200).await;
+    all_arrive(&broker, &host, load).await;
+}
+
+/// The host dies in the middle of a batch, and goes on later.
+async fn outlives_a_crash_of_the_host<B: Broker>() {
+    let broker = B::start().await;
+    let mut host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
+    let load = flowing(&host).await;
+    host.kill().await;
+    host.restart().await;
+    flows(&load, 200).await;
+    all_arrive(&broker, &host, load).await;
+}
+
+/// Each likely mistake is said by the lane in words that name the mend, and the host goes on.
+async fn says_what_is_wrong<B: Broker>() {
+    let broker = B::start().await;
+    let redis = Redis::start().await;
+    for mistake in broker.mistakes() {
+        let settings = format!(
+            "{}    - {{ name: beside, type: redis_streams, config: {{ url: \"{}\" }} }}\n",
+            brokers::events(B::KIND, &mistake.config),
+            redis.url()
+        );
+        let host = Host::with(settings).start().await;
+        let event = json!({ "specversion": "1.0", "id": mistake.name, "source": "s", "type": "t" });
+        host.send_all(&[event]).await;
+        let error = lane_error(&host, B::KIND, mistake.name).await;
+        for part in mistake.says {
+            assert!(error.contains(part), "{} {}: {part:?} is missing: {error}", B::KIND, mistake.name);
+        }
+        assert!(!error.contains("wrong-secret"), "a secret is shown: {error}");
+        println!("| {} | {} | `{error}` |", B::KIND, mistake.name);
+    }
+    // The lane beside it was never held up.
+    redis.stream("nlp-events").has(broker.mistakes().len()).await;
+}
+
+async fn lane_error(host: &Host, backend: &str, mistake: &str) -> String {
+    let what = format!("{backend} says what is wrong ({mistake})");
+    until(&what, PATIENCE, async || {
+        let status = host.status().await;
+        let lanes = status["lanes"].as_array()?;
+        let mut errors = lanes.iter().filter(|lane| lane["name"] == backend).map(|lane| &lane["error"]);
+        errors.find_map(Value::as_str).map(str::to_owned)
+    })
+    .await
+}
+
+macro_rules! contract {
+    ($($name:ident: $broker:ty),* $(,)?) => {$(
+        mod $name {
+            contract!(@tests $broker: keeps_order_per_key, carries_everything_unchanged,
+                outlives_a_crash_of_the_broker, ends_and_goes_on, outlives_a_crash_of_the_host, says_what_is_wrong);
+        }
+    )*};
+    (@tests $broker:ty: $($test:ident),*) => {$(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $test() {
+            super::$test::<$broker>().await;
+        }
+    )*};
+}
+
+contract! {
+    redis_streams: stagewire_tests::Redis,
+}

@@ -1,0 +1,67 @@
+//! The docs, followed to the letter.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use stagewire_tests::{Host, Redis, places};
+use tokio::process::Command;
+
+/// Building a crate with its dependencies takes a while on a cold machine.
+const LIMIT: Duration = Duration::from_mins(10);
+
+/// The blocks of that language, in their order.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let open = format!("```{language}\n");
+    let parts = page.split(&open).skip(1);
+    parts.filter_map(|part| part.split_once("\n```")).map(|(block, _)| block.to_owned()).collect()
+}
+
+/// Runs what the page says to type.
+async fn typed(script: &str, directory: &Path) {
+    let tools = places::stagewire();
+    let path = format!(
+        "{}:{}",
+        tools.parent().expect("a program is in a directory").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let mut command = Command::new("sh");
+    command.args(["-euxc", script]).current_dir(directory).env("PATH", path).kill_on_drop(true);
+    // Whatever cargo told this test is not meant for the crate that it builds.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
+        if name != "CARGO_HOME" {
+            command.env_remove(name);
+        }
+    }
+    let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").expect("sh starts");
+    assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn a_first_plugin_is_written_and_swapped_in_by_following_the_page() {
+    let page = std::fs::read_to_string(places::root().join("docs/plugins.md")).expect("the page is there");
+    let (scripts, manifest, code) = (blocks(&page, "sh"), blocks(&page, "toml"), blocks(&page, "rust"));
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    typed(&scripts[0], directory.path()).await;
+    let project = directory.path().join("only-large");
+    let sdk = places::root().join("plugins/sdk");
+    let manifest = manifest[0].replace("../stagewire/plugins/sdk", &sdk.to_string_lossy());
+    std::fs::write(project.join("Cargo.toml"), manifest).expect("the project can be written");
+    std::fs::write(project.join("src/lib.rs"), &code[0]).expect("the project can be written");
+    typed(&scripts[1], &project).await;
+
+    let redis = Redis::start().await;
+    let host = Host::with(redis.events_section()).start().await;
+    let built = project.join("target/wasm32-unknown-unknown/release/only_large.wasm");
+    host.put_plugin("only-large", &built);
+    let before = host.generation().await;
+    host.put_settings(&format!(
+        "{}routes:\n  - name: large\n    steps: [{{ plugin: only-large, settings: {{ least: 10 }} }}]\n    deliver: [redis_streams]\n",
+        redis.events_section()
+    ));
+    host.generation_after(before).await;
+    let event = |id: &str, data: &str| json!({ "specversion": "1.0", "id": id, "source": "s", "type": "t", "data": data });
+    host.send_all(&[event("small", "x"), event("large", "a text of some length")]).await;
+    host.has_settled().await;
+    assert_eq!(redis.stream("nlp-events").ids().await, ["large"]);
+}
