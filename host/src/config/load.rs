@@ -10,7 +10,9 @@ use super::fault::{Fault, Faults, Source};
 use super::interpolate::interpolate;
 use super::settings::{Admin, Settings};
 use super::tree::{self, Key, Node, Place, Value};
+use super::watch::WatchedFile;
 use super::{backends, sections};
+use crate::names::Digest;
 
 /// A file larger than this is none of settings.
 const MOST_BYTES: u64 = 8 << 20;
@@ -20,8 +22,8 @@ const MOST_BYTES: u64 = 8 << 20;
 pub struct Loaded {
     /// The settings.
     pub settings: Settings,
-    /// Every file that was read, and the plugins that are named: what a change of makes a reload worth while.
-    pub files: Vec<PathBuf>,
+    /// Every file and directory that was read, as it was then: what a change of makes a reload worth while.
+    pub files: Vec<WatchedFile>,
     /// What is no fault, and still worth saying.
     pub warnings: Vec<String>,
 }
@@ -33,7 +35,7 @@ type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// # Errors
 /// Every fault at once.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
-    let mut reading = Reading { env, faults: Faults::default() };
+    let mut reading = Reading { env, faults: Faults::default(), directory: None };
     let mut tree = reading.read(path).unwrap_or_else(Node::empty);
     reading.rules(&mut tree);
     reading.overrides(&mut tree);
@@ -43,7 +45,7 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
         true
     });
     match settings.filter(|_| reading.faults.faults.is_empty()) {
-        Some(settings) => Ok(loaded(settings, &reading.faults.sources)),
+        Some(settings) => Ok(reading.loaded(settings)),
         None => Err(reading.faults),
     }
 }
@@ -51,7 +53,7 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
 /// Where the host of that settings file has its admin listener, as far as the file can be read: a file with faults
 /// elsewhere is no reason not to reach a running host.
 pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
-    let mut reading = Reading { env, faults: Faults::default() };
+    let mut reading = Reading { env, faults: Faults::default(), directory: None };
     let tree = reading.read(path);
     let listen = tree.and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
         Value::Scalar { text, .. } => text.parse().ok(),
@@ -60,31 +62,29 @@ pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
     listen.unwrap_or(Admin::default().listen)
 }
 
-fn loaded(settings: Settings, sources: &[Source]) -> Loaded {
-    let steps = settings.routes.iter().flat_map(|route| &route.steps);
-    let plugins = steps.map(|step| settings.plugins.directory.join(format!("{}.wasm", step.plugin)));
-    let mut files: Vec<_> = sources
-        .iter()
-        .map(|source| source.path.clone())
-        .filter(|path| path.is_file())
-        .chain(plugins)
-        .collect();
-    files.sort();
-    files.dedup();
-    let mut warnings = Vec::new();
-    let letters = settings.events.iter().map(|events| &events.dlq);
-    if letters.into_iter().any(|dlq| dlq.backend.is_some() || dlq.stream_name.is_some()) {
-        warnings.push("events.dlq: this version keeps dead letters in its embedded store; backend and stream_name are not used".into());
-    }
-    Loaded { settings, files, warnings }
-}
-
 struct Reading<'a> {
     env: Env<'a>,
     faults: Faults,
+    /// Where rule files are read from.
+    directory: Option<WatchedFile>,
 }
 
 impl Reading<'_> {
+    fn loaded(self, settings: Settings) -> Loaded {
+        let sources = self.faults.sources.into_iter().filter(|source| source.path.is_file());
+        let read = |source: Source| {
+            let digest = Some(Digest::of(source.text.as_bytes()));
+            WatchedFile { path: source.path, digest }
+        };
+        let files = sources.map(read).chain(self.directory).collect();
+        let mut warnings = Vec::new();
+        let letters = settings.events.iter().map(|events| &events.dlq);
+        if letters.into_iter().any(|dlq| dlq.backend.is_some() || dlq.stream_name.is_some()) {
+            warnings.push("events.dlq: this version keeps dead letters in its embedded store; backend and stream_name are not used".into());
+        }
+        Loaded { settings, files, warnings }
+    }
+
     fn fault(&mut self, fault: Fault) {
         self.faults.faults.push(fault);
     }
@@ -120,6 +120,9 @@ impl Reading<'_> {
             return;
         }
         let (path, place) = (PathBuf::from(text), node.place.clone());
+        if path.is_dir() {
+            self.directory = Some(WatchedFile::now(path.clone()));
+        }
         let files = match rule_files(&path) {
             Ok(files) => files,
             Err(error) => {

@@ -225,7 +225,7 @@ fn rules_may_stand_in_files_of_their_own() {
     std::fs::write(dir.path().join("rules/b.yaml"), "- name: b\n  deliver: [local]\n").unwrap();
     let loaded = load(&settings, &|_| None).unwrap();
     assert_eq!(loaded.settings.routes.len(), 2);
-    assert_eq!(loaded.files.len(), 3);
+    assert_eq!(loaded.files.len(), 4);
 }
 
 proptest! {

@@ -12,9 +12,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
-use super::candidate::{Candidate, Workshop};
+use super::candidate::{Candidate, Workshop, plugin_file};
 use super::gate::Gate;
 use super::lanes::Lanes;
+use crate::config::watch::WatchedFile;
 use crate::config::{self, Settings, settings};
 use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
@@ -80,7 +81,7 @@ pub struct Swapper {
     journal: Journal,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
-    files: RwLock<Vec<PathBuf>>,
+    files: RwLock<Vec<WatchedFile>>,
     retiring: TaskTracker,
     drain_limit: Duration,
     runtime: tokio::runtime::Handle,
@@ -148,8 +149,9 @@ impl Swapper {
         let outcome = match config::load(&self.path, &environment) {
             Ok(loaded) => {
                 loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-                *self.files.write() = loaded.files;
-                self.swap(&loaded.settings)
+                let swapped = self.swap(&loaded.settings);
+                *self.files.write() = self.watched(loaded.files, &loaded.settings);
+                swapped
             }
             Err(faults) => Err(Refused { problems: faults.to_strings() }),
         };
@@ -281,8 +283,25 @@ impl Swapper {
         self.status.read().clone()
     }
 
-    /// Every file that the settings were read from.
-    pub fn files(&self) -> Vec<PathBuf> {
+    /// The plugins' files too: those in force as they were read, and others as they are.
+    fn watched(&self, mut files: Vec<WatchedFile>, settings: &Settings) -> Vec<WatchedFile> {
+        let parts = self.parts.lock();
+        for step in settings.routes.iter().flat_map(|route| &route.steps) {
+            let path = plugin_file(&settings.plugins.directory, &step.plugin);
+            if files.iter().any(|file| file.path == path) {
+                continue;
+            }
+            let in_force = parts.workshop.plugins().find(|plugin| plugin.name == step.plugin);
+            files.push(match in_force {
+                Some(plugin) => WatchedFile { path, digest: Some(plugin.digest) },
+                None => WatchedFile::now(path),
+            });
+        }
+        files
+    }
+
+    /// Every file that the rules and plugins in force were read from.
+    pub fn files(&self) -> Vec<WatchedFile> {
         self.files.read().clone()
     }
 
