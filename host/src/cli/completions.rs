@@ -6,6 +6,9 @@ use super::{Arguments, Outcome};
 
 /// Print a completion script for a shell
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stagewire completions bash > /etc/bash_completion.d/stagewire\n  stagewire completions zsh > ~/.zfunc/_stagewire"
+)]
 pub(super) struct Completions {
     /// The shell
     shell: clap_complete::Shell,
@@ -21,6 +24,7 @@ impl Completions {
 
 /// Print the manual page
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stagewire man | man -l -")]
 pub(super) struct Man {}
 
 impl Man {

@@ -7,6 +7,9 @@ use crate::config;
 
 /// Show the effective settings, their JSON Schema, or their reference
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stagewire config show\n  stagewire config schema > settings.schema.json"
+)]
 pub(super) struct Config {
     #[command(subcommand)]
     action: Action,

@@ -6,6 +6,7 @@ use super::{Failure, Outcome, say};
 
 /// Write a settings file, a route and a sample event, ready to run
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stagewire init\n  stagewire init demo && cd demo && stagewire run")]
 pub(super) struct Init {
     /// Where to write
     #[arg(default_value = ".")]

@@ -7,6 +7,9 @@ use crate::journal::{Report, check, repair};
 
 /// Check or repair the log on disk
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stagewire journal check\n  stagewire journal repair --config config/settings.yaml"
+)]
 pub(super) struct Journal {
     #[command(subcommand)]
     action: Action,

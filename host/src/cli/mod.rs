@@ -38,7 +38,7 @@ impl<E: std::fmt::Display> From<E> for Failure {
 /// What every command returns.
 pub type Outcome = Result<(), Failure>;
 
-/// Routes `CloudEvents` through your own WebAssembly filters and transforms to Redis Streams, webhooks and more.
+/// Routes CloudEvents through your own WebAssembly filters and transforms to Redis Streams, webhooks and more.
 #[derive(Parser)]
 #[command(name = "stagewire", version, arg_required_else_help = true, after_help = EXAMPLES)]
 struct Arguments {
@@ -214,4 +214,25 @@ fn read_event(file: &std::path::Path) -> Result<crate::Event, Failure> {
         std::fs::read(file).map_err(|error| Failure::Usage(format!("cannot read {name}: {error}")))?
     };
     crate::protocol::json::decode(&bytes.into()).map_err(|error| Failure::Usage(format!("{name}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Arguments;
+
+    #[test]
+    fn every_command_shows_examples_of_itself() {
+        let arguments = Arguments::command();
+        arguments.clone().debug_assert();
+        for command in arguments.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(
+                help.contains(&format!("stagewire {}", command.get_name())),
+                "{}: {help:?}",
+                command.get_name()
+            );
+        }
+    }
 }

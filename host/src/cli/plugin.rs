@@ -15,6 +15,9 @@ use crate::telemetry::StepMetrics;
 
 /// List, inspect, check and build plugins
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  stagewire plugin list\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
+)]
 pub(super) struct Plugin {
     #[command(subcommand)]
     command: Action,

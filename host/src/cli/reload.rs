@@ -6,6 +6,7 @@ use super::{AdminAddress, Failure, Outcome, say};
 ///
 /// Answers when it is in force, with its generation, or says why it was refused (exit code 1).
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stagewire reload --wait\n  stagewire reload --json | jq .generation")]
 pub(super) struct Reload {
     #[command(flatten)]
     host: AdminAddress,

@@ -17,6 +17,9 @@ use crate::telemetry::Metrics;
 
 /// List the routes, or try an event against them
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stagewire route list\n  stagewire route test --event events/sample.json"
+)]
 pub(super) struct Route {
     #[command(subcommand)]
     action: Action,

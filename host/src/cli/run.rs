@@ -14,6 +14,9 @@ use crate::telemetry::logs;
 /// SIGTERM and SIGINT drain and stop, SIGHUP reloads. Settings, rules and plugins are also swapped when their files
 /// change.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  stagewire run\n  stagewire run --config /etc/stagewire/settings.yaml\n  EVENTS_ENABLED=true REDIS_EVENTS_URL=redis://127.0.0.1/1 stagewire run"
+)]
 pub(super) struct Run {
     #[command(flatten)]
     file: SettingsFile,

@@ -7,6 +7,7 @@ use super::{AdminAddress, Failure, Outcome, say};
 
 /// Show a running host: rules in force, journal, lanes
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  stagewire status\n  stagewire status --json | jq .lanes")]
 pub(super) struct Status {
     #[command(flatten)]
     host: AdminAddress,

@@ -23,6 +23,10 @@ impl Fault {
         Self { place, also: None, message: message.into(), help: None }
     }
 
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self

@@ -185,11 +185,13 @@ impl Reading<'_> {
         let before = self.faults.faults.len();
         Schema::check(&root, tree, &mut self.faults.faults);
         self.sections(tree);
-        if self.faults.faults.len() > before {
-            return None;
-        }
-        match serde_json::from_value(filled(tree.to_json())) {
+        let faulty: Vec<_> = self.faults.faults[before..].iter().map(|fault| fault.place().clone()).collect();
+        // Without its unknown keys the rest may fit, so that what is wrong between its parts is said at once, too.
+        let mut known = tree.clone();
+        known.remove(&faulty);
+        match serde_json::from_value(filled(known.to_json())) {
             Ok(settings) => Some(settings),
+            Err(_) if !faulty.is_empty() => None,
             Err(error) => {
                 self.fault(Fault::new(tree.place.clone(), error.to_string()));
                 None

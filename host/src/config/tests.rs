@@ -204,6 +204,15 @@ fn a_fault_is_shown_with_its_line() {
 }
 
 #[test]
+fn an_unknown_key_hides_no_other_fault() {
+    let text =
+        "events: { enabled: true, backend: local, monitorng: {} }\nroutes: [{ name: r, deliver: [locla] }]";
+    let error = load_text(text, &[]).unwrap_err();
+    assert!(error.contains("did you mean \"monitoring\"?"), "{error}");
+    assert!(error.contains("there is no backend \"locla\"; did you mean \"local\"?"), "{error}");
+}
+
+#[test]
 fn secrets_are_hidden() {
     let text = "events: { backends: [{ type: redis_streams, config: { url: 'redis://u:hunter2@h/0' } }, { type: webhook, config: { urls: ['https://a/'], headers: { X-API-Key: hunter2 } } }] }\nhost: { http: { bearer_tokens: [hunter2], api_keys: [hunter2] } }";
     let shown = show(&load_text(text, &[]).unwrap().settings).to_string();

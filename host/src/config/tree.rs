@@ -87,6 +87,18 @@ impl Node {
         }
     }
 
+    /// Takes out every entry whose key stands at one of these places.
+    pub(super) fn remove(&mut self, keys: &[Place]) {
+        match &mut self.value {
+            Value::Scalar { .. } => {}
+            Value::List(items) => items.iter_mut().for_each(|item| item.remove(keys)),
+            Value::Map(entries) => {
+                entries.retain(|(key, _)| !keys.contains(&key.place));
+                entries.iter_mut().for_each(|(_, node)| node.remove(keys));
+            }
+        }
+    }
+
     /// Calls `change` for every scalar.
     pub(super) fn scalars(&mut self, change: &mut impl FnMut(&Place, &mut String)) {
         match &mut self.value {

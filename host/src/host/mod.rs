@@ -8,7 +8,7 @@ mod swap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -39,6 +39,11 @@ pub enum StartError {
     /// A room could not be opened.
     #[error("{0}")]
     Room(String),
+}
+
+/// As a number, which logs show as one.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn room(error: impl std::fmt::Display) -> StartError {
@@ -145,7 +150,7 @@ impl Host {
     }
 
     fn announce(&self, settings: &Settings) {
-        let took_ms = self.view.started.elapsed().as_millis();
+        let took_ms = millis(self.view.started.elapsed());
         tracing::info!(listen = %self.ingress.local_addr, admin = %self.admin.local_addr, took_ms, "ready");
         if settings.events.is_none() {
             tracing::warn!(

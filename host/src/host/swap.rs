@@ -157,7 +157,7 @@ impl Swapper {
         };
         match &outcome {
             Ok(generation) => {
-                let took_ms = started.elapsed().as_millis();
+                let took_ms = super::millis(started.elapsed());
                 tracing::info!(generation, took_ms, "snapshot in force");
             }
             Err(refused) => self.refuse(refused),
