@@ -358,7 +358,7 @@ pub enum Fsync {
 pub struct Delivery {
     /// The most events in one publish.
     pub batch: usize,
-    /// How long a batch waits to fill once it has its first event.
+    /// How long a batch waits to fill once it has its first event; 0ms sends at once, at more work for each event.
     pub linger: Span,
     /// The most events a lane keeps in memory; beyond, they go to its overflow on disk.
     pub queue: usize,
@@ -372,7 +372,7 @@ impl Default for Delivery {
     fn default() -> Self {
         Self {
             batch: 512,
-            linger: Span::millis(0),
+            linger: Span::millis(1),
             queue: 16_384,
             retry_base: Span::millis(100),
             retry_max: Span::millis(30_000),

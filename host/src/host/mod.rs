@@ -228,7 +228,7 @@ fn start_workers(
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let (inboxes, outlets): (Vec<_>, Vec<_>) =
-        (0..worker_count(settings)).map(|_| crossbeam_channel::bounded(INBOX)).unzip();
+        (0..worker_count(settings)).map(|_| flume::bounded(INBOX)).unzip();
     let start = |(index, inbox)| {
         let worker =
             Worker::new(index, inbox, Arc::clone(snapshot), dead_letters.clone(), Arc::clone(metrics));

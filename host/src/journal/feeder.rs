@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, TrySendError};
+use flume::{Sender, TrySendError};
 use parking_lot::{Condvar, Mutex};
 
 use super::ledger::{Ledger, Owed};
@@ -164,11 +164,8 @@ impl Feed {
             Owed::new(&self.ledger, offset, bytes).settle();
             return None;
         };
-        self.takes(key_hash(event.ordering_key())).then(|| Accepted {
-            event,
-            at_ms,
-            owed: Owed::new(&self.ledger, offset, bytes),
-        })
+        let key = key_hash(event.ordering_key());
+        self.takes(key).then(|| Accepted { event, key, at_ms, owed: Owed::new(&self.ledger, offset, bytes) })
     }
 
     /// Waits for room in the worker's inbox. False when the feed was stopped meanwhile.
@@ -180,8 +177,8 @@ impl Feed {
             };
             match worker.send_timeout(batch, Duration::from_millis(50)) {
                 Ok(()) => return true,
-                Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => batch = back,
-                Err(crossbeam_channel::SendTimeoutError::Disconnected(back)) => {
+                Err(flume::SendTimeoutError::Timeout(back)) => batch = back,
+                Err(flume::SendTimeoutError::Disconnected(back)) => {
                     forget(back);
                     return false;
                 }

@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use crossbeam_channel::Sender;
+use flume::Sender;
 use parking_lot::{Condvar, Mutex};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -119,6 +119,8 @@ pub enum AppendError {
 pub struct Accepted {
     /// The event.
     pub event: Event,
+    /// The hash of its ordering key.
+    pub key: u64,
     /// When it was accepted, Unix milliseconds.
     pub at_ms: u64,
     /// To be settled.
@@ -228,7 +230,7 @@ impl Journal {
             options,
             dir,
         };
-        let (appends, waiting) = crossbeam_channel::bounded(WAITING);
+        let (appends, waiting) = flume::bounded(WAITING);
         let journal = Self {
             shared: Arc::new(shared),
             appends: Arc::new(Mutex::new(Some(appends))),

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, bounded};
+use flume::{Receiver, bounded};
 use proptest::prelude::*;
 
 use super::*;

@@ -12,14 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use flume::{Receiver, RecvTimeoutError};
 
 pub use snapshot::{Retirement, Route, Snapshot};
 
 use crate::Event;
 use crate::config::settings::OnError;
 use crate::delivery::Outgoing;
-use crate::journal::{Accepted, DeadLetter, DeadLetters, Owed, Place, key_hash, now_ms};
+use crate::journal::{Accepted, DeadLetter, DeadLetters, Owed, Place, now_ms};
 use crate::plugins::{Failed, Outcome, Step};
 use crate::telemetry::Metrics;
 use held::Held;
@@ -109,9 +109,8 @@ impl Worker {
         self.inbox.recv_timeout(pause)
     }
 
-    fn accept(&mut self, Accepted { event, at_ms, owed }: Accepted) {
+    fn accept(&mut self, Accepted { event, key, at_ms, owed }: Accepted) {
         let snapshot = self.snapshot.load_full();
-        let key = key_hash(event.ordering_key());
         let mut matched = false;
         for route in snapshot.table.matches(&event) {
             matched = true;

@@ -41,7 +41,9 @@ impl Limits {
 
     /// The time limit in ticks of the engine's clock; one more, because the current tick has begun already.
     pub(super) fn ticks(&self) -> u64 {
-        u64::try_from(self.time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX - 1).saturating_add(1)
+        u64::try_from(self.time.as_millis().div_ceil(TICK.as_millis()))
+            .unwrap_or(u64::MAX - 1)
+            .saturating_add(1)
     }
 }
 
