@@ -3,6 +3,8 @@
 //! A backend connects, publishes a batch, closes. It never retries, sleeps, logs policy or counts:
 //! [`crate::delivery`] alone decides, steered by the [`Failure`]s that a backend reports.
 
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "local")]
 pub mod local;
 #[cfg(feature = "redis_streams")]
@@ -141,6 +143,8 @@ fn open<S: Settings>(
 pub const KINDS: &[Kind] = &[
     #[cfg(feature = "redis_streams")]
     Kind::of::<redis_streams::RedisStreams>("redis_streams"),
+    #[cfg(feature = "kafka")]
+    Kind::of::<kafka::Kafka>("kafka"),
     #[cfg(feature = "webhook")]
     Kind::of::<webhook::Webhook>("webhook"),
     #[cfg(feature = "local")]

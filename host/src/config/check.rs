@@ -135,23 +135,29 @@ pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     (score(best) >= 0.8).then_some(best)
 }
 
-/// The words of an enum without values.
-pub(super) fn words(schema: &Json) -> Option<Vec<&str>> {
+/// The words of an enum without values; numbers may be among them (`acks: 1`).
+pub(super) fn words(schema: &Json) -> Option<Vec<String>> {
     if let Some(words) = schema["enum"].as_array() {
-        return words.iter().map(Json::as_str).collect();
+        return Some(words.iter().map(as_word).collect());
     }
-    schema["oneOf"].as_array()?.iter().map(|variant| variant["const"].as_str()).collect()
+    let variants = schema["oneOf"].as_array()?.iter();
+    variants.map(|variant| variant.get("const").map(as_word)).collect()
 }
 
-fn word(words: &[&str], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
-    let given = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
+fn as_word(json: &Json) -> String {
+    json.as_str().map_or_else(|| json.to_string(), str::to_owned)
+}
+
+fn word(words: &[String], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let given = as_word(json);
     // Aliases in another case are the type's business.
     if words.iter().any(|word| word.eq_ignore_ascii_case(&given))
         || given.eq_ignore_ascii_case("warning") && words.contains(&"WARN")
     {
         return;
     }
-    let help = match nearest(&given, words) {
+    let help = match nearest(&given, &words) {
         Some(near) => format!("did you mean {near:?}? known: {}", words.join(", ")),
         None => format!("write one of {}", words.join(", ")),
     };

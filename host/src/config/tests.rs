@@ -28,7 +28,8 @@ fn the_samples_load() {
     files.extend(std::fs::read_dir(root.join("samples")).unwrap().map(|entry| entry.unwrap().path()));
     assert!(files.len() > 4);
     for file in files {
-        let env = |name: &str| (name == "WEBHOOK_API_KEY").then(|| "key".to_owned());
+        let known = ["WEBHOOK_API_KEY", "KAFKA_USERNAME", "KAFKA_PASSWORD"];
+        let env = |name: &str| known.contains(&name).then(|| "key".to_owned());
         load(&file, &env).unwrap_or_else(|faults| panic!("{faults}"));
     }
 }
@@ -73,7 +74,7 @@ fn broken_settings_say_what_to_write() {
             "events: { backend: redis_stream, enabled: true }",
             "unknown backend type \"redis_stream\"; did you mean \"redis_streams\"?",
         ),
-        ("events: { backend: kafka, enabled: true }", "backend kafka is not in this build yet; available: "),
+        ("events: { backend: nats, enabled: true }", "backend nats is not in this build yet; available: "),
         ("events: { enabled: true }", "there is no backend; add backend: local"),
         (
             "events: { backend: local, backends: [{ type: local }] }",
@@ -108,6 +109,11 @@ fn broken_settings_say_what_to_write() {
         ("events: { webhook: { headers: { A: 1 } } }", "put it in quotes: \"1\""),
         ("events: { kafka: { compression_type: zip } }", "known here"),
         ("events: { kafka: { topik: x } }", "did you mean \"topic\"?"),
+        ("events: { kafka: { acks: 2 } }", "\"2\" is not known here; write one of 0, 1, -1, all"),
+        (
+            "events: { kafka: { security_protocol: SASL } }",
+            "\"SASL\" is not known here; did you mean \"SSL\"? known: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
+        ),
         ("events: { monitoring: { log_level: LOUD } }", "\"LOUD\" is not known here; write one of"),
         ("events: { publish_events: { document_procesed: true } }", "did you mean \"document_processed\"?"),
         ("host: { listen: everywhere }", "invalid socket address syntax"),

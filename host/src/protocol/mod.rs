@@ -2,5 +2,7 @@
 
 pub mod http;
 pub mod json;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "cloudevents-sdk")]
 pub mod sdk;

@@ -1,0 +1,256 @@
+//! Apache Kafka: a record for each event, a batch in as few requests as its partitions need.
+//!
+//! Order per key. Events of a key go to one partition. librdkafka tries requests again in their order: without
+//! idempotence only one is under way to a broker, with it the broker itself keeps the sequence. It never gives one
+//! request up with others behind it: what is not confirmed within `timeout` is given up together with its connection,
+//! before the lane makes a new one. Where a later event of a key is in the topic already, it is not reported as
+//! confirmed but sent again behind the earlier one.
+
+mod reports;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod topic;
+mod words;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use foldhash::fast::FixedState;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::sync::mpsc;
+
+pub use settings::{Acks, Compression, Kafka, KafkaContent, SaslMechanism, SecurityProtocol};
+
+use self::reports::{Listener, Place, Report, Tag};
+use self::words::Words;
+use super::{Backend, Failure, Item, Outcomes, Receipt};
+use crate::Event;
+use crate::names::BackendName;
+use crate::protocol::kafka;
+
+type Producer = ThreadedProducer<Listener>;
+
+/// A connection to one topic of a cluster.
+struct Cluster {
+    name: BackendName,
+    settings: Arc<Kafka>,
+    config: ClientConfig,
+    producer: Option<Producer>,
+}
+
+/// What is known of an event that was to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Stored(Place),
+    Refused(RDKafkaErrorCode),
+    /// Too large by itself, not by what shared a request with it.
+    TooLarge,
+    /// librdkafka's own queue is full.
+    Unsent,
+    /// No report has come.
+    Unknown,
+}
+
+impl Verdict {
+    /// Whether what it was sent with was too large, which says nothing of the event.
+    fn is_of_the_request(self) -> bool {
+        matches!(
+            self,
+            Self::Refused(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessageSize
+                    | RDKafkaErrorCode::MessageBatchTooLarge
+            )
+        )
+    }
+}
+
+impl Cluster {
+    fn new(name: BackendName, settings: Kafka, config: ClientConfig) -> Self {
+        Self { name, settings: Arc::new(settings), config, producer: None }
+    }
+
+    fn words(&self) -> Words<'_> {
+        Words { name: &self.name, settings: &self.settings }
+    }
+
+    /// Sends all of it and waits until each is reported, the time is over, or the connection is lost.
+    async fn send(&self, producer: &Producer, items: &[Item]) -> Vec<Verdict> {
+        let listener = producer.client().context();
+        listener.forget();
+        let mut verdicts = vec![Verdict::Unknown; items.len()];
+        let mut received = self.enqueue(producer, items, &mut verdicts);
+        let over = async {
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.timeout.0) => {}
+                () = listener.lost() => {}
+            }
+        };
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                biased;
+                report = received.recv() => match report {
+                    Some(Report { index, result: Ok(place) }) => verdicts[index] = Verdict::Stored(place),
+                    Some(Report { index, result: Err(code) }) => verdicts[index] = Verdict::Refused(code),
+                    None => return verdicts,
+                },
+                () = &mut over => return verdicts,
+            }
+        }
+    }
+
+    /// Hands the events over to librdkafka. The channel ends when each has been reported.
+    fn enqueue(
+        &self,
+        producer: &Producer,
+        items: &[Item],
+        verdicts: &mut [Verdict],
+    ) -> mpsc::Receiver<Report> {
+        let (reports, received) = mpsc::channel(items.len().max(1));
+        for (index, item) in items.iter().enumerate() {
+            let tag = Box::new(Tag { index, reports: reports.clone() });
+            match self.produce(producer, &item.event, tag) {
+                Ok(()) => {}
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) => verdicts[index] = Verdict::TooLarge,
+                Err(code) => {
+                    verdicts[index..].fill(Verdict::Unsent);
+                    if code != RDKafkaErrorCode::QueueFull {
+                        verdicts[index] = Verdict::Refused(code);
+                    }
+                    break;
+                }
+            }
+        }
+        received
+    }
+
+    fn produce(&self, producer: &Producer, event: &Event, tag: Box<Tag>) -> Result<(), RDKafkaErrorCode> {
+        let encoded = match self.settings.content {
+            KafkaContent::Structured => kafka::encode_structured(event),
+            KafkaContent::Binary => kafka::encode_binary(event),
+        };
+        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
+        for (name, value) in &encoded.headers {
+            headers = headers.insert(Header { key: name, value: Some(&**value) });
+        }
+        let key = self.key(event);
+        let record = BaseRecord {
+            topic: &self.settings.topic,
+            partition: None,
+            payload: encoded.value.as_deref(),
+            key: Some(key.as_str()),
+            timestamp: None,
+            headers: Some(headers),
+            delivery_opaque: tag,
+        };
+        let refused = |error: rdkafka::error::KafkaError| error.rdkafka_error_code();
+        producer.send(record).map_err(|(error, _)| refused(error).unwrap_or(RDKafkaErrorCode::Fail))
+    }
+
+    fn key(&self, event: &Event) -> String {
+        let named = self.settings.key.as_ref().and_then(|name| event.attribute(name));
+        named.map_or_else(|| event.ordering_key().to_owned(), |value| value.to_string())
+    }
+
+    /// Sends again, one by one, what shared a request that was too large, and what came after it with its key.
+    async fn one_by_one(&self, producer: &Producer, batch: &[Item], verdicts: &mut [Verdict]) {
+        let (mut again, mut stopped) = (Keys::default(), Keys::default());
+        for (index, item) in batch.iter().enumerate() {
+            if verdicts[index].is_of_the_request() {
+                again.insert(item.key);
+            }
+            if !again.contains(&item.key)
+                || stopped.contains(&item.key)
+                || verdicts[index] == Verdict::TooLarge
+            {
+                continue;
+            }
+            verdicts[index] = match self.send(producer, std::slice::from_ref(item)).await[0] {
+                verdict if verdict.is_of_the_request() => Verdict::TooLarge,
+                // It may be lost for all that follows as well.
+                Verdict::Unknown => return verdicts[index..].fill(Verdict::Unknown),
+                verdict => verdict,
+            };
+            if !matches!(verdicts[index], Verdict::Stored(_) | Verdict::TooLarge) {
+                stopped.insert(item.key);
+            }
+        }
+    }
+
+    /// What the lane is told: nothing of a key is confirmed behind an event that failed.
+    fn outcomes(&self, producer: &Producer, batch: &[Item], verdicts: Vec<Verdict>) -> Outcomes {
+        let words = self.words();
+        let trouble = producer.client().context().trouble();
+        let mut stopped = Keys::default();
+        let outcome = |(item, verdict): (&Item, Verdict)| {
+            if stopped.contains(&item.key) {
+                return Err(Failure::Held);
+            }
+            let failure = match verdict {
+                Verdict::Stored(place) => return Ok(self.receipt(place)),
+                Verdict::TooLarge => return Err(words.too_large(&item.event)),
+                Verdict::Refused(code) => words.refused(code),
+                Verdict::Unsent => Failure::Held,
+                Verdict::Unknown => words.lost(&trouble),
+            };
+            if !matches!(failure, Failure::Reject(_)) {
+                stopped.insert(item.key);
+            }
+            Err(failure)
+        };
+        batch.iter().zip(verdicts).map(outcome).collect()
+    }
+
+    fn receipt(&self, Place { partition, offset }: Place) -> Receipt {
+        let topic = &self.settings.topic;
+        let place = match offset {
+            Some(offset) => format!("{topic}/{partition}@{offset}"),
+            None => format!("{topic}/{partition}"),
+        };
+        Receipt(Some(place.into()))
+    }
+}
+
+type Keys = HashSet<u64, FixedState>;
+
+#[async_trait]
+impl Backend for Cluster {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        // What the old connection still holds must not arrive among what the new one sends.
+        self.close().await;
+        let (settings, config) = (Arc::clone(&self.settings), self.config.clone());
+        let opening = tokio::task::spawn_blocking(move || topic::open(&settings, &config));
+        let opened = opening.await.map_err(|_| self.words().not_connected())?;
+        self.producer = Some(opened.map_err(|obstacle| self.words().obstacle(obstacle))?);
+        Ok(())
+    }
+
+    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        let Some(producer) = &self.producer else {
+            return vec![Err(self.words().not_connected()); batch.len()];
+        };
+        let mut verdicts = self.send(producer, batch).await;
+        if verdicts.iter().any(|verdict| verdict.is_of_the_request()) {
+            self.one_by_one(producer, batch, &mut verdicts).await;
+        }
+        let unknown = verdicts.contains(&Verdict::Unknown);
+        let outcomes = self.outcomes(producer, batch, verdicts);
+        if unknown {
+            self.close().await;
+        }
+        outcomes
+    }
+
+    async fn close(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            // It waits for librdkafka's threads. That it is dropped is all that matters here.
+            let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
+        }
+    }
+}
