@@ -27,6 +27,7 @@ pub mod stories;
 pub mod waiting;
 pub mod wire;
 
+pub use brokers::kafka::{self, Kafka};
 pub use brokers::receiver::{self, Receiver};
 pub use brokers::redis::{self, Redis};
 pub use host::Host;

@@ -156,6 +156,13 @@ pub async fn python_reads_redis(url: &str, stream: &str, count: usize) -> Vec<Va
     parse(&run(&arguments, "").await)
 }
 
+/// Reads a topic with Python's own Kafka client and the package's Kafka binding, and describes the events.
+pub async fn python_reads_kafka(server: &str, topic: &str, count: usize) -> Vec<Value> {
+    let mut arguments = Peer::Python.program();
+    arguments.extend(["kafka", server, topic, &count.to_string()].map(Into::into));
+    parse(&run(&arguments, "").await)
+}
+
 async fn curl(mode: Mode, url: &str, events: &[Value]) {
     let media = |name: &str| format!("content-type: {name}");
     if mode == Mode::Batched {

@@ -62,6 +62,13 @@ pub fn go_peer() -> PathBuf {
     built(target().join("clients/go-peer"), "cargo xtask setup")
 }
 
+/// The jars of Apache Kafka.
+pub fn kafka() -> PathBuf {
+    let jars = target().join("brokers/kafka/libs");
+    assert!(jars.is_dir(), "no Kafka at {}: fetch it by `cargo xtask setup`", jars.display());
+    jars
+}
+
 fn built(path: PathBuf, by: &str) -> PathBuf {
     assert!(path.is_file(), "nothing at {}: build it by `{by}`", path.display());
     path

@@ -149,4 +149,5 @@ macro_rules! contract {
 
 contract! {
     redis_streams: stagewire_tests::Redis,
+    kafka: stagewire_tests::Kafka,
 }

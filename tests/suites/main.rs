@@ -7,6 +7,7 @@ mod events;
 mod hostile_input;
 mod hostile_plugins;
 mod journal;
+mod kafka;
 mod reload;
 mod settings;
 mod shutdown;

@@ -1,4 +1,4 @@
-//! What the rest needs: targets of the toolchain, a Redis, and clients that others wrote. Nothing is done twice.
+//! What the rest needs: targets of the toolchain, real brokers, and clients that others wrote. Nothing is done twice.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ const WASM: &str = "wasm32-unknown-unknown";
 /// All of it.
 pub(crate) fn everything() -> Result<()> {
     toolchain()?;
-    redis()?;
+    brokers()?;
     package("curl", "curl")?;
     python_client()?;
     go_client()
@@ -46,6 +46,43 @@ pub(crate) fn redis() -> Result<()> {
     package("redis-server", "redis-server")
 }
 
+/// Every broker that the suites start.
+pub(crate) fn brokers() -> Result<()> {
+    redis()?;
+    kafka()
+}
+
+/// A real Apache Kafka: its jars, and a Java to run them.
+fn kafka() -> Result<()> {
+    let place = target().join("brokers/kafka");
+    let done = place.join("installed");
+    let wanted = root().join("tests/brokers/kafka/pom.xml");
+    package("java", "default-jre-headless")?;
+    if is_fresh(&done, std::slice::from_ref(&wanted)) {
+        return Ok(());
+    }
+    package("mvn", "maven")?;
+    println!("fetching Apache Kafka");
+    let jars = place.join("libs");
+    // Jars of another version must not be left beside the new ones.
+    if jars.is_dir() {
+        fs::remove_dir_all(&jars).with_context(|| format!("{} cannot be emptied", jars.display()))?;
+    }
+    command("mvn")
+        .args([
+            "--quiet",
+            "--batch-mode",
+            "-Dstyle.color=never",
+            "dependency:copy-dependencies",
+            "-DincludeScope=runtime",
+            "--file",
+        ])
+        .args([&wanted])
+        .args([format!("-DoutputDirectory={}", jars.display())])
+        .run()?;
+    fs::write(&done, "").with_context(|| format!("{} cannot be written", done.display()))
+}
+
 /// Installs a Debian package, if its program is not there.
 fn package(program: &str, package: &str) -> Result<()> {
     if is_there(program) {
@@ -70,7 +107,7 @@ fn apt(arguments: &[&str]) -> Result<()> {
     run.env("DEBIAN_FRONTEND", "noninteractive").run()
 }
 
-/// The Python packages `cloudevents`, `redis` and `requests`, in an environment below the target directory.
+/// The Python packages `cloudevents`, `kafka-python`, `redis` and `requests`, in an environment below the target directory.
 fn python_client() -> Result<()> {
     let environment = target().join("clients/python");
     let done = environment.join("installed");

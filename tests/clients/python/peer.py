@@ -3,6 +3,7 @@
     peer.py send structured|binary|batched URL   < one description per line
     peer.py read                                 < one document or recorded request per line
     peer.py redis HOST PORT DB STREAM COUNT      reads the stream with the `redis` package
+    peer.py kafka SERVER TOPIC COUNT             reads the topic with the `kafka-python` package
 
 A description is {"attributes": {...}, "json": value} or "text" or "base64" instead of "json".
 """
@@ -11,9 +12,11 @@ import base64
 import json
 import sys
 
+import kafka
 import redis
 import requests
 from cloudevents.core.bindings import http
+from cloudevents.core.bindings import kafka as kafka_binding
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 from dateutil.parser import isoparse
@@ -94,5 +97,21 @@ def read_redis(host, port, db, stream, count):
         print(json.dumps(describe(JSONFormat().read(None, fields[b"event"]))))
 
 
+def read_kafka(server, topic, count):
+    consumer = kafka.KafkaConsumer(bootstrap_servers=server, consumer_timeout_ms=20000)
+    partitions = [kafka.TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic)]
+    consumer.assign(partitions)
+    consumer.seek_to_beginning(*partitions)
+    records = [record for record, _ in zip(consumer, range(int(count)))]
+    for record in sorted(records, key=lambda record: record.timestamp):
+        # The package takes a record's key for the attribute `partitionkey`; here it is whatever orders the events.
+        message = kafka_binding.KafkaMessage(headers=dict(record.headers), key=None, value=record.value)
+        described = describe(kafka_binding.from_kafka_event(message))
+        if record.value == b"":
+            # The package takes an empty value for none at all; a record tells them apart.
+            described["base64"] = ""
+        print(json.dumps(described))
+
+
 if __name__ == "__main__":
-    {"send": send, "read": read, "redis": read_redis}[sys.argv[1]](*sys.argv[2:])
+    {"send": send, "read": read, "redis": read_redis, "kafka": read_kafka}[sys.argv[1]](*sys.argv[2:])
