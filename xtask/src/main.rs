@@ -23,6 +23,9 @@ usage: cargo xtask COMMAND
                          forwarder, filter, fsync, plugins, routes, swap, footprint
   soak NAME [--short]    a long campaign: kill, swap, hostile, or all
   setup                  targets, packages and clients that the rest needs; does nothing twice
+  brokers up|down|status [NAME ...]
+                         start brokers on fixed loopback ports, for you to try things with; they
+                         stay until `down`, and keep their data in target/brokers/run
   guests                 build the plugins and the test guests
   deny                   licences, bans and sources of all dependencies (needs cargo-deny)
 
@@ -30,6 +33,7 @@ examples:
   cargo xtask demo --keep
   cargo xtask soak kill --short
   cargo xtask bench forwarder
+  cargo xtask brokers up kafka
 ";
 
 fn main() -> ExitCode {
@@ -54,6 +58,7 @@ fn run(words: &[&str]) -> Result<()> {
         ["demo", rest @ ..] => demo(rest)?,
         ["bench", rest @ ..] => bench(rest)?,
         ["soak", rest @ ..] => soak(rest)?,
+        ["brokers", rest @ ..] => brokers(rest)?,
         ["deny"] => deny()?,
         [other, ..] => bail!("there is no command {other:?}; see `cargo xtask --help`"),
     }
@@ -90,6 +95,12 @@ fn soak(rest: &[&str]) -> Result<()> {
     guests::build()?;
     suites::build("dev")?;
     shell::program("debug", "soak").args(rest).run()
+}
+
+fn brokers(rest: &[&str]) -> Result<()> {
+    setup::brokers()?;
+    suites::build("dev")?;
+    shell::program("debug", "brokers").args(rest).run()
 }
 
 fn deny() -> Result<()> {

@@ -1,6 +1,7 @@
 //! A real Redis of the test's own.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -28,8 +29,10 @@ pub struct Redis {
 
 /// What is there again after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Keeps {
+pub enum Keeps {
+    /// Nothing.
     Nothing,
+    /// All that it has confirmed.
     Everything,
 }
 
@@ -128,16 +131,24 @@ impl Broker for Redis {
     }
 }
 
-fn serve(address: SocketAddr, directory: &TempDir, keeps: Keeps) -> Child {
+/// The command that starts a server there.
+pub fn command(address: SocketAddr, directory: &Path, keeps: Keeps) -> Command {
     let appends: &[&str] = match keeps {
         Keeps::Nothing => &["--appendonly", "no"],
         Keeps::Everything => &["--appendonly", "yes", "--appendfsync", "always"],
     };
-    Command::new("redis-server")
+    let mut command = Command::new("redis-server");
+    command
         .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""])
         .args(appends)
         .arg("--dir")
-        .arg(directory.path())
+        .arg(directory)
+        .current_dir(directory);
+    command
+}
+
+fn serve(address: SocketAddr, directory: &TempDir, keeps: Keeps) -> Child {
+    command(address, directory.path(), keeps)
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
