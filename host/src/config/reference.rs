@@ -48,7 +48,7 @@ impl<'a> Page<'a> {
                 inner.push((format!("{path}[]"), items, about));
                 continue;
             }
-            if self.is_choice(items) {
+            if is_choice(items) {
                 inner.push((format!("{path}[]"), items, about.clone()));
             }
             let default = if required(schema, name) { "required".into() } else { default(property) };
@@ -63,10 +63,10 @@ impl<'a> Page<'a> {
                 write!(self.text, "\n| key | type | default | meaning |\n| --- | --- | --- | --- |\n{rows}");
         }
         for (path, schema, about) in inner {
-            if self.is_choice(schema) {
-                self.choice(&path, schema, &about)
+            if is_choice(schema) {
+                self.choice(&path, schema, &about);
             } else {
-                self.section(&path, schema, &about)
+                self.section(&path, schema, &about);
             }
         }
     }
@@ -83,12 +83,6 @@ impl<'a> Page<'a> {
                 let _ = writeln!(self.text, "| `{name}` | {} | {about} |", self.kind(property));
             }
         }
-    }
-
-    fn is_choice(&self, schema: &Value) -> bool {
-        schema["oneOf"]
-            .as_array()
-            .is_some_and(|forms| forms.iter().any(|form| form["properties"].is_object()))
     }
 
     /// Follows references, and looks through what only says "or nothing".
@@ -108,7 +102,7 @@ impl<'a> Page<'a> {
         if let Some(words) = words(schema) {
             return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
         }
-        if self.is_choice(schema) {
+        if is_choice(schema) {
             return "condition".into();
         }
         let pattern = schema["pattern"].as_str().unwrap_or_default();
@@ -133,6 +127,10 @@ impl<'a> Page<'a> {
         };
         named.into()
     }
+}
+
+fn is_choice(schema: &Value) -> bool {
+    schema["oneOf"].as_array().is_some_and(|forms| forms.iter().any(|form| form["properties"].is_object()))
 }
 
 fn description(property: &Value, resolved: &Value) -> String {

@@ -140,7 +140,7 @@ impl Watcher {
 
     /// Looks at every file. Whether one has changed since the last look.
     fn look(&mut self) -> bool {
-        self.files.iter_mut().fold(false, |changed, known| known.look() || changed)
+        self.files.iter_mut().map(Known::look).filter(|changed| *changed).count() > 0
     }
 }
 

@@ -88,7 +88,7 @@ impl Contender {
         let (cpu, begin) = (self.process().cpu(), Instant::now());
         let report = load(Load::on(self.to)).run(ROUND).await;
         self.has_added(before + warm.acknowledged + report.acknowledged).await;
-        let (cpu, elapsed) = (self.process().cpu().checked_sub(cpu).unwrap(), begin.elapsed());
+        let (cpu, elapsed) = (self.process().cpu().saturating_sub(cpu), begin.elapsed());
         assert_eq!(report.failures(), 0, "requests failed: {:?}", report.statuses);
         #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^52.
         let events = report.acknowledged as f64;
