@@ -95,7 +95,7 @@ pub struct BackendEntry {
     /// What routes call it in `deliver`; its type where absent.
     #[serde(default)]
     pub name: Option<BackendName>,
-    /// Its type: `redis_streams`, `webhook`, `local`, `stdout`.
+    /// Its type: `redis_streams`, `nats`, `rabbitmq`, `webhook`, `local`, `stdout`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its settings, as in the section of its type.
