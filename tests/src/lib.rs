@@ -27,6 +27,8 @@ pub mod stories;
 pub mod waiting;
 pub mod wire;
 
+pub use brokers::nats::{CoreNats, JetStream};
+pub use brokers::rabbitmq::{self, RabbitMq};
 pub use brokers::receiver::{self, Receiver};
 pub use brokers::redis::{self, Redis};
 pub use host::Host;

@@ -7,6 +7,8 @@ mod events;
 mod hostile_input;
 mod hostile_plugins;
 mod journal;
+mod nats;
+mod rabbitmq;
 mod reload;
 mod settings;
 mod shutdown;
