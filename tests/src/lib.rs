@@ -28,6 +28,8 @@ pub mod waiting;
 pub mod wire;
 
 pub use brokers::kafka::{self, Kafka};
+pub use brokers::nats::{CoreNats, JetStream};
+pub use brokers::rabbitmq::{self, RabbitMq};
 pub use brokers::receiver::{self, Receiver};
 pub use brokers::redis::{self, Redis};
 pub use host::Host;

@@ -146,6 +146,20 @@ fn with(mut attributes: Value, name: &str, value: &str) -> Value {
     attributes
 }
 
+/// Reads a broker with a client that Python has for it (`["nats", URL, STREAM…]`), and describes the events.
+pub async fn python_reads(arguments: &[&str]) -> Vec<Value> {
+    let mut all = Peer::Python.program();
+    all.extend(arguments.iter().map(Into::into));
+    parse(&run(&all, "").await)
+}
+
+/// Reads recorded messages of that form, and describes the events.
+pub async fn python_reads_recorded(form: &str, recorded: &[Value]) -> Vec<Value> {
+    let mut arguments = Peer::Python.program();
+    arguments.push(form.into());
+    parse(&run(&arguments, &lines(recorded)).await)
+}
+
 /// Reads a stream with Python's own Redis client, and describes the events.
 pub async fn python_reads_redis(url: &str, stream: &str, count: usize) -> Vec<Value> {
     let address = url.trim_start_matches("redis://");

@@ -52,6 +52,11 @@ pub fn guest(name: &str) -> PathBuf {
     built(target().join("guests").join(format!("{name}.wasm")), "cargo xtask guests")
 }
 
+/// A NATS server of a version that is pinned.
+pub fn nats_server() -> PathBuf {
+    built(target().join("clients/nats-server"), "cargo xtask setup")
+}
+
 /// Python with the packages of `cargo xtask setup`.
 pub fn python() -> PathBuf {
     built(target().join("clients/python/bin/python"), "cargo xtask setup")

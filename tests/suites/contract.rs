@@ -133,6 +133,13 @@ async fn lane_error(host: &Host, backend: &str, mistake: &str) -> String {
 }
 
 macro_rules! contract {
+    // What keeps nothing cannot give back what it had confirmed before it crashed.
+    (that keeps nothing: $($name:ident: $broker:ty),* $(,)?) => {$(
+        mod $name {
+            contract!(@tests $broker: keeps_order_per_key, carries_everything_unchanged, ends_and_goes_on,
+                outlives_a_crash_of_the_host, says_what_is_wrong);
+        }
+    )*};
     ($($name:ident: $broker:ty),* $(,)?) => {$(
         mod $name {
             contract!(@tests $broker: keeps_order_per_key, carries_everything_unchanged,
@@ -150,4 +157,11 @@ macro_rules! contract {
 contract! {
     redis_streams: stagewire_tests::Redis,
     kafka: stagewire_tests::Kafka,
+    jetstream: stagewire_tests::JetStream,
+    rabbitmq: stagewire_tests::RabbitMq,
+}
+
+contract! {
+    that keeps nothing:
+    nats_core: stagewire_tests::CoreNats,
 }

@@ -8,6 +8,8 @@ mod hostile_input;
 mod hostile_plugins;
 mod journal;
 mod kafka;
+mod nats;
+mod rabbitmq;
 mod reload;
 mod settings;
 mod shutdown;

@@ -8,6 +8,8 @@ use anyhow::{Context, Result, bail};
 use crate::shell::{command, is_fresh, is_there, root, target};
 
 const WASM: &str = "wasm32-unknown-unknown";
+/// Newer than what distributions ship: its `JetStream` can be told to sync each message.
+const NATS_SERVER: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
 
 /// All of it.
 pub(crate) fn everything() -> Result<()> {
@@ -49,7 +51,9 @@ pub(crate) fn redis() -> Result<()> {
 /// Every broker that the suites start.
 pub(crate) fn brokers() -> Result<()> {
     redis()?;
-    kafka()
+    kafka()?;
+    nats()?;
+    rabbitmq()
 }
 
 /// A real Apache Kafka: its jars, and a Java to run them.
@@ -83,6 +87,22 @@ fn kafka() -> Result<()> {
     fs::write(&done, "").with_context(|| format!("{} cannot be written", done.display()))
 }
 
+/// A real NATS server for the suites to start.
+fn nats() -> Result<()> {
+    let place = target().join("clients");
+    if place.join("nats-server").is_file() {
+        return Ok(());
+    }
+    let go = go()?;
+    println!("building {NATS_SERVER}");
+    command(go).args(["install", NATS_SERVER]).env("GOBIN", &place).run()
+}
+
+/// A real `RabbitMQ` for the suites to start.
+fn rabbitmq() -> Result<()> {
+    package("rabbitmq-server", "rabbitmq-server")
+}
+
 /// Installs a Debian package, if its program is not there.
 fn package(program: &str, package: &str) -> Result<()> {
     if is_there(program) {
@@ -104,10 +124,11 @@ fn apt(arguments: &[&str]) -> Result<()> {
         (false, true) => command("sudo").args(["-n", "apt-get"]).args(arguments),
         (false, false) => bail!("installing packages needs root or sudo"),
     };
-    run.env("DEBIAN_FRONTEND", "noninteractive").run()
+    // No package shall start a service of its own: in this runlevel none is started.
+    run.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").run()
 }
 
-/// The Python packages `cloudevents`, `kafka-python`, `redis` and `requests`, in an environment below the target directory.
+/// The Python packages that the peer needs, in an environment below the target directory.
 fn python_client() -> Result<()> {
     let environment = target().join("clients/python");
     let done = environment.join("installed");

@@ -3,14 +3,24 @@
 //! A backend connects, publishes a batch, closes. It never retries, sleeps, logs policy or counts:
 //! [`crate::delivery`] alone decides, steered by the [`Failure`]s that a backend reports.
 
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+pub mod content;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "local")]
 pub mod local;
+#[cfg(feature = "nats")]
+pub mod nats;
+#[cfg(feature = "rabbitmq")]
+pub mod rabbitmq;
 #[cfg(feature = "redis_streams")]
 pub mod redis_streams;
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod rounds;
 #[cfg(feature = "stdout")]
 pub mod stdout;
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod template;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(feature = "webhook")]
@@ -145,6 +155,10 @@ pub const KINDS: &[Kind] = &[
     Kind::of::<redis_streams::RedisStreams>("redis_streams"),
     #[cfg(feature = "kafka")]
     Kind::of::<kafka::Kafka>("kafka"),
+    #[cfg(feature = "nats")]
+    Kind::of::<nats::Nats>("nats"),
+    #[cfg(feature = "rabbitmq")]
+    Kind::of::<rabbitmq::Rabbitmq>("rabbitmq"),
     #[cfg(feature = "webhook")]
     Kind::of::<webhook::Webhook>("webhook"),
     #[cfg(feature = "local")]
@@ -160,9 +174,20 @@ pub fn find(name: &str) -> Option<&'static Kind> {
 
 /// An address as it may be shown: without user and password.
 fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return url.rsplit_once('@').map_or(url, |(_, host)| host).to_owned();
+    };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let path = path.split('?').next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
+}
+
+/// The first cause of an error.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }

@@ -13,7 +13,7 @@ use reqwest::redirect;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Failure, Item, Outcomes, Pause, Receipt, Settings, Target};
+use super::{Backend, Failure, Item, Outcomes, Pause, Receipt, Settings, Target, innermost};
 use crate::Event;
 use crate::names::BackendName;
 use crate::protocol::{http, json};
@@ -219,14 +219,6 @@ impl Receiver {
         }
         outcomes
     }
-}
-
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3).

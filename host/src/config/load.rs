@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use super::check::{Schema, nearest};
 use super::fault::{Fault, Faults, Source};
 use super::interpolate::interpolate;
-use super::settings::{Admin, Settings};
+use super::settings::{Admin, Events, Settings};
 use super::tree::{self, Key, Node, Place, Value};
 use super::watch::WatchedFile;
 use super::{backends, sections};
@@ -268,19 +268,19 @@ impl Reading<'_> {
                     if entry { &["events", "backends", &index, key] } else { &["events", "backend"] };
                 tree.at(path).place.clone()
             };
-            let pending = super::document::PENDING.iter().any(|(name, _)| *name == spec.kind);
+            let left_out = Events::KINDS.contains(&spec.kind.as_str());
             if !known.contains(&spec.kind.as_str()) {
-                let message = if pending {
-                    format!("backend {} is not in this build yet", spec.kind)
+                let message = if left_out {
+                    format!("backend {} is left out of this build", spec.kind)
                 } else {
                     format!("unknown backend type {:?}", spec.kind)
                 };
                 let near = nearest(&spec.kind, &known)
-                    .filter(|_| !pending)
+                    .filter(|_| !left_out)
                     .map(|near| format!("did you mean {near:?}? "))
                     .unwrap_or_default();
-                // A disabled section may name what will be there one day.
-                if events.enabled || !pending {
+                // A disabled section may name what another build has.
+                if events.enabled || !left_out {
                     self.fault(
                         Fault::new(place_of("type"), message)
                             .help(format!("{near}available: {}", known.join(", "))),

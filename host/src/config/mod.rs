@@ -1,7 +1,6 @@
 //! The settings file: its types, its reading with line numbers, and the watching of it.
 
 mod check;
-mod document;
 mod fault;
 mod interpolate;
 mod load;
@@ -49,11 +48,10 @@ pub fn backends(settings: &Settings) -> Vec<BackendSpec> {
     events.backend.iter().map(single).chain(events.backends.iter().map(entry)).collect()
 }
 
-/// The sections of `events:` that backends know, and those of the document whose backends are not in this build.
+/// The sections of `events:` that the backends of this build know.
 fn sections() -> impl Iterator<Item = (&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)>
 {
-    let built = crate::backends::KINDS.iter().map(|kind| (kind.name, kind.schema));
-    built.chain(document::PENDING.iter().copied())
+    crate::backends::KINDS.iter().map(|kind| (kind.name, kind.schema))
 }
 
 /// The JSON Schema of the settings file, with the sections of backends in it.

@@ -62,6 +62,9 @@ pub struct Events {
 }
 
 impl Events {
+    /// Every type of backend that has a section, whether this build has it or not.
+    pub const KINDS: [&str; 7] = ["redis_streams", "kafka", "nats", "rabbitmq", "webhook", "local", "stdout"];
+
     /// The section of a backend's type.
     pub fn section(&self, kind: &str) -> Option<&serde_json::Value> {
         match kind {
@@ -95,7 +98,7 @@ pub struct BackendEntry {
     /// What routes call it in `deliver`; its type where absent.
     #[serde(default)]
     pub name: Option<BackendName>,
-    /// Its type: `redis_streams`, `kafka`, `webhook`, `local`, `stdout`.
+    /// Its type: `redis_streams`, `kafka`, `nats`, `rabbitmq`, `webhook`, `local`, `stdout`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its settings, as in the section of its type.

@@ -5,8 +5,8 @@ use serde_json::Value;
 use super::Settings;
 
 const HIDDEN: &str = "(hidden)";
-const SECRETS: [&str; 8] =
-    ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private"];
+const SECRETS: [&str; 9] =
+    ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private", "nkey"];
 
 /// The settings as JSON; passwords in urls, tokens, keys and header values are hidden.
 pub fn show(settings: &Settings) -> Value {
@@ -33,11 +33,11 @@ fn hide(json: &mut Value, key: &str) {
     }
 }
 
-/// `redis://user:password@host` as `redis://user:(hidden)@host`.
+/// `redis://user:password@host` as `redis://user:(hidden)@host`. What stands there alone may be a token.
 fn without_password(text: &str) -> Option<String> {
     let (scheme, rest) = text.split_once("://")?;
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
     let (userinfo, _) = authority.rsplit_once('@')?;
-    let user = userinfo.split(':').next().unwrap_or_default();
-    Some(format!("{scheme}://{user}:{HIDDEN}{}", &rest[userinfo.len()..]))
+    let shown = userinfo.split_once(':').map_or(HIDDEN.into(), |(user, _)| format!("{user}:{HIDDEN}"));
+    Some(format!("{scheme}://{shown}{}", &rest[userinfo.len()..]))
 }

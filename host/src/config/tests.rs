@@ -74,7 +74,6 @@ fn broken_settings_say_what_to_write() {
             "events: { backend: redis_stream, enabled: true }",
             "unknown backend type \"redis_stream\"; did you mean \"redis_streams\"?",
         ),
-        ("events: { backend: nats, enabled: true }", "backend nats is not in this build yet; available: "),
         ("events: { enabled: true }", "there is no backend; add backend: local"),
         (
             "events: { backend: local, backends: [{ type: local }] }",

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
-use percent_encoding::{AsciiSet, CONTROLS, percent_decode, utf8_percent_encode};
 
+use super::binary::{decoded, encoded};
 use super::json::{self, DecodeError};
 use crate::Event;
 use crate::event::{DataKind, Draft, OwnedValue};
@@ -15,9 +15,6 @@ use crate::event::{DataKind, Draft, OwnedValue};
 pub const STRUCTURED: &str = "application/cloudevents+json";
 /// Media type of a batch.
 pub const BATCHED: &str = "application/cloudevents-batch+json";
-
-/// HTTP binding 3.1.3.2: space, double quote, percent and all outside U+0021–U+007E.
-const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
 
 /// How events are carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,9 +141,8 @@ fn set(draft: &mut Draft, attribute: &str, value: String) -> Result<(), Unreadab
 /// A header value: percent-decoded as the binding says; raw UTF-8, as other SDKs send it, is taken too, and so is a
 /// percent sign that begins no escape.
 fn text<'a>(attribute: &str, value: &'a HeaderValue) -> Result<Cow<'a, str>, Unreadable> {
-    percent_decode(value.as_bytes())
-        .decode_utf8()
-        .map_err(|_| wrong(attribute, &format!("the value of header ce-{attribute} is not UTF-8")))
+    decoded(value.as_bytes())
+        .ok_or_else(|| wrong(attribute, &format!("the value of header ce-{attribute} is not UTF-8")))
 }
 
 /// Writes an event in binary mode: headers, and the data as body.
@@ -173,7 +169,7 @@ pub fn encode_binary(event: &Event) -> (HeaderMap, Bytes) {
 
 fn insert(headers: &mut HeaderMap, attribute: &str, value: &str) {
     let name = HeaderName::from_bytes(format!("ce-{attribute}").as_bytes());
-    let value = HeaderValue::from_str(&utf8_percent_encode(value, ENCODED).to_string());
+    let value = HeaderValue::from_str(&encoded(value));
     // Attribute names are lower-case letters and digits, and what is encoded is visible ASCII.
     if let (Ok(name), Ok(value)) = (name, value) {
         headers.insert(name, value);

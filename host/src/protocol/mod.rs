@@ -1,8 +1,13 @@
 //! The CloudEvents bindings: one file per transport, used by ingress and backends alike.
 
+#[cfg(feature = "rabbitmq")]
+pub mod amqp;
+mod binary;
 pub mod http;
 pub mod json;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+#[cfg(feature = "nats")]
+pub mod nats;
 #[cfg(feature = "cloudevents-sdk")]
 pub mod sdk;

@@ -50,7 +50,7 @@ fn filter(level: Option<LogLevel>) -> EnvFilter {
         LogLevel::Warn => "warn",
         LogLevel::Error => "error",
     };
-    // Other crates' chatter only from `warn` on.
-    let default = format!("warn,stagewire={level}");
+    // Other crates' chatter only from `warn` on, and none of what shows a returned message with its data.
+    let default = format!("warn,lapin::returned_messages=off,stagewire={level}");
     EnvFilter::new(std::env::var(VARIABLE).unwrap_or(default))
 }

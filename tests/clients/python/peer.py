@@ -4,18 +4,24 @@
     peer.py read                                 < one document or recorded request per line
     peer.py redis HOST PORT DB STREAM COUNT      reads the stream with the `redis` package
     peer.py kafka SERVER TOPIC COUNT             reads the topic with the `kafka-python` package
+    peer.py nats URL STREAM...                   reads the streams with the `nats-py` package
+    peer.py rabbitmq URL QUEUE                   reads the queue with the `pika` package, and leaves it as it was
+    peer.py nats-recorded                        < one message, as a subscriber recorded it, per line
 
 A description is {"attributes": {...}, "json": value} or "text" or "base64" instead of "json".
 """
 
+import asyncio
 import base64
 import json
 import sys
 
 import kafka
+import nats
+import pika
 import redis
 import requests
-from cloudevents.core.bindings import http
+from cloudevents.core.bindings import amqp, http
 from cloudevents.core.bindings import kafka as kafka_binding
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
@@ -113,5 +119,66 @@ def read_kafka(server, topic, count):
         print(json.dumps(described))
 
 
+def read_nats(url, *streams):
+    async def read():
+        connection = await nats.connect(url)
+        context = connection.jetstream()
+        for stream in streams:
+            try:
+                last = (await context.stream_info(stream)).state.last_seq
+            except nats.js.errors.NotFoundError:
+                continue
+            for sequence in range(1, last + 1):
+                message = await context.get_msg(stream, sequence)
+                print(json.dumps(from_nats(message.headers or {}, message.data)))
+        await connection.close()
+
+    asyncio.run(read())
+
+
+def read_nats_recorded():
+    for line in sys.stdin:
+        given = json.loads(line)
+        print(json.dumps(from_nats(given["headers"], base64.b64decode(given["body"]))))
+
+
+def from_nats(headers, body):
+    """The binding is HTTP's, but for the media type, which is an attribute like any other."""
+    headers = dict(headers)
+    if "ce-datacontenttype" in headers:
+        headers["content-type"] = headers.pop("ce-datacontenttype")
+    described = describe(http.from_http_event(http.HTTPMessage(headers=headers, body=body)))
+    return with_empty(described, headers.get("content-type"), body)
+
+
+def with_empty(described, media, body):
+    """The package makes no difference between no data and data of no bytes, which a media type tells apart."""
+    return {**described, "text": ""} if media and not body else described
+
+
+def read_rabbitmq(url, queue):
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    while True:
+        method, properties, body = channel.basic_get(queue)
+        if method is None:
+            break
+        # AMQP 0-9-1 has headers where AMQP 1.0, which the package speaks of, has application properties.
+        media = {"content-type": properties.content_type} if properties.content_type else {}
+        message = amqp.AMQPMessage(media, properties.headers or {}, body)
+        described = describe(amqp.from_amqp_event(message))
+        print(json.dumps(with_empty(described, properties.content_type, body)))
+    connection.close()
+
+
 if __name__ == "__main__":
-    {"send": send, "read": read, "redis": read_redis, "kafka": read_kafka}[sys.argv[1]](*sys.argv[2:])
+    modes = {
+        "send": send,
+        "read": read,
+        "redis": read_redis,
+        "kafka": read_kafka,
+        "nats": read_nats,
+        "nats-recorded": read_nats_recorded,
+        "rabbitmq": read_rabbitmq,
+    }
+    modes[sys.argv[1]](*sys.argv[2:])

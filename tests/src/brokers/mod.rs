@@ -1,6 +1,8 @@
 //! Real brokers, each a process of the test's own on a free loopback port, and what the contract suite asks of them.
 
 pub mod kafka;
+pub mod nats;
+pub mod rabbitmq;
 pub mod receiver;
 pub mod redis;
 
