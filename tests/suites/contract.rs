@@ -101,7 +101,7 @@ async fn outlives_a_crash_of_the_host<B: Broker>() {
 async fn says_what_is_wrong<B: Broker>() {
     let broker = B::start().await;
     let redis = Redis::start().await;
-    for mistake in broker.mistakes() {
+    for (index, mistake) in broker.mistakes().into_iter().enumerate() {
         let settings = format!(
             "{}    - {{ name: beside, type: redis_streams, config: {{ url: \"{}\" }} }}\n",
             brokers::events(B::KIND, &mistake.config),
@@ -116,9 +116,9 @@ async fn says_what_is_wrong<B: Broker>() {
         }
         assert!(!error.contains("wrong-secret"), "a secret is shown: {error}");
         println!("| {} | {} | `{error}` |", B::KIND, mistake.name);
+        // The lane beside it is not held up.
+        redis.stream("nlp-events").has(index + 1).await;
     }
-    // The lane beside it was never held up.
-    redis.stream("nlp-events").has(broker.mistakes().len()).await;
 }
 
 async fn lane_error(host: &Host, backend: &str, mistake: &str) -> String {

@@ -74,7 +74,7 @@ pub fn decode(properties: &BasicProperties, body: &Bytes) -> Result<Event, Decod
         return json::decode(body);
     }
     let mut reading = Reading::default();
-    for (name, value) in properties.headers().iter().flat_map(|headers| headers.inner()) {
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
         let Some(attribute) = PREFIXES.iter().find_map(|prefix| name.as_str().strip_prefix(prefix)) else {
             continue;
         };

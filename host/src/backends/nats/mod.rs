@@ -21,7 +21,6 @@ use crate::names::BackendName;
 const MENDED_BY_HAND: Duration = Duration::from_secs(5);
 
 /// `events.nats`
-#[expect(clippy::struct_excessive_bools, reason = "switches of a settings file, each with a key of its own")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Nats {

@@ -99,11 +99,10 @@ async fn find(settings: &Rabbitmq, connection: &Connection, shown: &str) -> Resu
     };
     let by_hand = |text: String| Err(Failure::BackOff(MENDED_BY_HAND, text));
     if !settings.declare {
-        return match found {
-            true => Ok(()),
-            false => by_hand(format!(
-                "exchange {name:?} does not exist at {shown}; create it or set declare: true"
-            )),
+        return if found {
+            Ok(())
+        } else {
+            by_hand(format!("exchange {name:?} does not exist at {shown}; create it or set declare: true"))
         };
     }
     let options = ExchangeDeclareOptions { durable: settings.durable, ..ExchangeDeclareOptions::default() };

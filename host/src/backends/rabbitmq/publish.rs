@@ -151,8 +151,8 @@ impl Publisher {
             Err(_) => None,
         }))
         .await;
-        let errors = answers.iter().flatten().filter_map(|answer| answer.as_ref().err());
-        if let Some(most) = errors.filter_map(refusal::largest).next() {
+        let mut errors = answers.iter().flatten().filter_map(|answer| answer.as_ref().err());
+        if let Some(most) = errors.find_map(refusal::largest) {
             self.largest = Some(most);
         }
         self.sort(open, messages, answers)
