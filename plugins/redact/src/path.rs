@@ -1,5 +1,7 @@
 //! Which field is meant: a name at any depth, or a path from the root.
 
+use std::borrow::Cow;
+
 /// One entry of `remove` or `mask`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Path {
@@ -10,7 +12,7 @@ pub(crate) enum Path {
 }
 
 /// One step of a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Part {
     /// A member of an object.
     Key(String),
@@ -18,6 +20,17 @@ pub(crate) enum Part {
     Any,
     /// One element of an array.
     Index(usize),
+}
+
+/// One step of the way to where a walk is, in the text's own bytes: a key is copied only if it has escapes.
+#[derive(Clone, Debug)]
+pub(crate) enum Step<'a> {
+    /// Into a member of an object.
+    Key(Cow<'a, str>),
+    /// Into an element of an array.
+    Index(usize),
+    /// Into what no rule names.
+    Unnamed,
 }
 
 impl Path {
@@ -54,14 +67,16 @@ impl Path {
         }
     }
 
-    pub(crate) fn matches(&self, trail: &[Part]) -> bool {
+    pub(crate) fn matches(&self, trail: &[Step<'_>]) -> bool {
         match self {
-            Self::Name(name) => matches!(trail.last(), Some(Part::Key(key)) if key == name),
+            Self::Name(name) => matches!(trail.last(), Some(Step::Key(key)) if key == name),
             Self::Place(parts) => {
                 parts.len() == trail.len()
                     && parts.iter().zip(trail).all(|(part, step)| match (part, step) {
-                        (Part::Any, Part::Index(_)) => true,
-                        (part, step) => part == step,
+                        (Part::Any, Step::Index(_)) => true,
+                        (Part::Key(name), Step::Key(key)) => key == name,
+                        (Part::Index(index), Step::Index(at)) => index == at,
+                        _ => false,
                     })
             }
         }
