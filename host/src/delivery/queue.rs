@@ -10,7 +10,7 @@ use crate::Event;
 use crate::journal::{Backlog, LogError, Owed};
 use crate::names::RouteName;
 
-/// Head of an overflow record: `u64 at_ms · u64 key · u64 offset in the journal · u16 length of the route's name`, then
+/// Head of an overflow record: `u64 at_ms · u64 key · u64 offset in the journal, from 1 on · u16 length of the route's name`, then
 /// name and event record.
 const HEAD: usize = 26;
 
@@ -138,7 +138,7 @@ impl Queue {
             let earlier = self.earlier > 0;
             self.earlier = self.earlier.saturating_sub(1);
             match read(&record) {
-                Some((offset, _)) if earlier && offset >= self.again_from => owed.settle(),
+                Some((Some(offset), _)) if earlier && offset >= self.again_from => owed.settle(),
                 Some((_, event)) => self.memory.push_back(event.owed_by(owed)),
                 None => {
                     tracing::error!(dir = %self.dir.display(), "an overflow record is no event; skipped");
@@ -162,8 +162,8 @@ fn head(outgoing: &Outgoing) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..8].copy_from_slice(&outgoing.at_ms.to_le_bytes());
     head[8..16].copy_from_slice(&outgoing.key.to_le_bytes());
-    // What is not from the journal is handed out by nobody else.
-    head[16..24].copy_from_slice(&outgoing.owed.offset().unwrap_or(0).to_le_bytes());
+    // From 1 on; what is not from the journal is handed out by nobody else.
+    head[16..24].copy_from_slice(&outgoing.owed.offset().map_or(0, |offset| offset + 1).to_le_bytes());
     let length = u16::try_from(outgoing.route.as_str().len()).unwrap_or(u16::MAX);
     head[24..].copy_from_slice(&length.to_le_bytes());
     head
@@ -184,12 +184,12 @@ impl Spilled {
     }
 }
 
-/// The offset in the journal, and the event.
-fn read(record: &Bytes) -> Option<(u64, Spilled)> {
+/// The offset in the journal, if it was there, and the event.
+fn read(record: &Bytes) -> Option<(Option<u64>, Spilled)> {
     let head = record.get(..HEAD)?;
     let word = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
     let name = usize::from(u16::from_le_bytes([head[24], head[25]]));
     let route = std::str::from_utf8(record.get(HEAD..HEAD + name)?).ok()?.into();
     let event = Event::from_record(record.slice(HEAD + name..)).ok()?;
-    Some((word(16), Spilled { event, key: word(8), at_ms: word(0), route }))
+    Some((word(16).checked_sub(1), Spilled { event, key: word(8), at_ms: word(0), route }))
 }
