@@ -89,11 +89,6 @@ pub trait Backend: Send + Sync {
     /// make the batch atomic.
     async fn publish(&mut self, batch: &[Item]) -> Outcomes;
 
-    /// The most events a second that the receiver has allowed, where it says so.
-    fn rate(&self) -> Option<f64> {
-        None
-    }
-
     /// Says good-bye.
     async fn close(&mut self);
 }

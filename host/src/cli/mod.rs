@@ -2,7 +2,6 @@
 
 mod completions;
 mod config;
-mod dead_letters;
 mod init;
 mod journal;
 mod matches;
@@ -67,7 +66,6 @@ enum Command {
     Plugin(plugin::Plugin),
     Status(status::Status),
     Reload(reload::Reload),
-    DeadLetters(dead_letters::DeadLetters),
     Journal(journal::Journal),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -88,7 +86,6 @@ impl Command {
             Self::Plugin(command) => command.run(),
             Self::Status(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
-            Self::DeadLetters(command) => block_on(command.run()),
             Self::Journal(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),

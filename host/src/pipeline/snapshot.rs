@@ -5,9 +5,7 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::Event;
 use crate::delivery::Lane;
-use crate::journal::Scope;
 use crate::names::RouteName;
 use crate::plugins::Step;
 use crate::router::Table;
@@ -51,27 +49,6 @@ impl Retirement {
 }
 
 impl Snapshot {
-    /// The routes that an event takes, each with the step that it begins at.
-    pub(super) fn ways(&self, event: &Event, scope: &Scope) -> Vec<(usize, usize)> {
-        let matching = || self.table.matches(event);
-        match scope {
-            Scope::All => matching()
-                .inspect(|route| _ = self.routes[*route].matched.inc())
-                .map(|route| (route, 0))
-                .collect(),
-            Scope::Lane(lane) => {
-                let leads = |route: &usize| {
-                    self.routes[*route].lanes.iter().any(|index| self.lanes[*index].name() == lane)
-                };
-                matching().filter(leads).map(|route| (route, 0)).collect()
-            }
-            Scope::Route(name, step) => {
-                let index = self.routes.iter().position(|route| route.name == *name);
-                index.map(|route| (route, *step)).into_iter().collect()
-            }
-        }
-    }
-
     /// The snapshot before the first and after the last: no route, no lane.
     pub fn empty() -> Self {
         Self {
