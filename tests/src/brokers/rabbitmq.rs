@@ -24,6 +24,8 @@ use crate::waiting::until;
 /// A start takes seconds on an idle machine.
 const BOOT: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_mins(1);
+/// The longest that the test's own client waits for one answer.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What the distribution's wrapper calls; the wrapper itself starts a port mapper on all interfaces.
 const LIBRARY: &str = "/usr/lib/rabbitmq/lib";
 /// The queue that all events of the contract go to.
@@ -59,12 +61,15 @@ impl RabbitMq {
     }
 
     async fn answers(&self) {
-        until("RabbitMQ answers", BOOT, async || self.connection().await.ok()).await;
+        until("RabbitMQ answers", BOOT, async || self.connection().await).await;
     }
 
-    async fn connection(&self) -> lapin::Result<Connection> {
-        Connection::connect(&format!("{}/%2f", self.url("stage2:right")), ConnectionProperties::default())
-            .await
+    /// None where it does not answer in time: a broker that is about to start takes connections and says nothing, and
+    /// the client would wait for ever.
+    async fn connection(&self) -> Option<Connection> {
+        let address = format!("{}/%2f", self.url("stage2:right"));
+        let connecting = Connection::connect(&address, ConnectionProperties::default());
+        tokio::time::timeout(ANSWER, connecting).await.ok()?.ok()
     }
 
     /// `amqp://…` of its vhost `/` for that user.
@@ -74,9 +79,12 @@ impl RabbitMq {
 
     /// A channel of the test's own, with its connection.
     pub async fn channel(&self) -> (Connection, Channel) {
-        let connection = self.connection().await.expect("the test may connect");
-        let channel = connection.create_channel().await.expect("a channel can be opened");
-        (connection, channel)
+        until("the test has a channel", PATIENCE, async || {
+            let connection = self.connection().await?;
+            let channel = tokio::time::timeout(ANSWER, connection.create_channel()).await.ok()?.ok()?;
+            Some((connection, channel))
+        })
+        .await
     }
 
     /// How many messages wait in a queue.
@@ -158,8 +166,10 @@ impl Broker for RabbitMq {
         let (_connection, channel) = self.channel().await;
         let mut known = self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let options = BasicGetOptions { no_ack: true };
-        while let Some(message) = channel.basic_get(QUEUE.into(), options).await.expect("the queue is there")
-        {
+        loop {
+            let taken = tokio::time::timeout(PATIENCE, channel.basic_get(QUEUE.into(), options)).await;
+            let taken = taken.expect("RabbitMQ answers in time").expect("the queue is there");
+            let Some(message) = taken else { break };
             let document: Value = serde_json::from_slice(&message.data).expect("a message is an event");
             known.push(document["id"].as_str().expect("an event has an id").to_owned());
         }
