@@ -15,7 +15,7 @@ pub mod nats;
 pub mod rabbitmq;
 #[cfg(feature = "redis_streams")]
 pub mod redis_streams;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 mod rounds;
 #[cfg(feature = "stdout")]
 pub mod stdout;

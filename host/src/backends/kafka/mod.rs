@@ -1,7 +1,7 @@
 //! Apache Kafka: a record for each event, a batch in as few requests as its partitions need.
 //!
-//! Order per key. Events of a key go to one partition. librdkafka tries requests again in their order: without
-//! idempotence only one is under way to a broker, with it the broker itself keeps the sequence. It never gives one
+//! Order per key. Events of a key go to one partition. With idempotence the broker itself keeps their sequence; without,
+//! one event of each key is under way at a time, and one request to a broker. librdkafka never gives one
 //! request up with others behind it: what is not confirmed within `timeout` is given up together with its connection,
 //! before the lane makes a new one. Where a later event of a key is in the topic already, it is not reported as
 //! confirmed but sent again behind the earlier one.
@@ -28,6 +28,7 @@ pub use settings::{Acks, Compression, Kafka, KafkaContent, SaslMechanism, Securi
 
 use self::reports::{Listener, Place, Report, Tag};
 use self::words::Words;
+use super::rounds::Rounds;
 use super::{Backend, Failure, Item, Outcomes, Receipt};
 use crate::Event;
 use crate::names::BackendName;
@@ -232,6 +233,30 @@ impl Backend for Cluster {
     }
 
     async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        if self.settings.is_idempotent() {
+            return self.publish_at_once(batch).await;
+        }
+        // One request at a time is not enough: where a leader has moved, librdkafka may send the next before it tries the
+        // failed one again.
+        let mut rounds = Rounds::new(batch, batch.len());
+        while let Some(round) = rounds.next() {
+            let items: Vec<Item> = round.indices().map(|index| batch[index].clone()).collect();
+            let outcomes = self.publish_at_once(&items).await;
+            rounds.settle(round, outcomes);
+        }
+        rounds.outcomes()
+    }
+
+    async fn close(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            // It waits for librdkafka's threads. That it is dropped is all that matters here.
+            let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
+        }
+    }
+}
+
+impl Cluster {
+    async fn publish_at_once(&mut self, batch: &[Item]) -> Outcomes {
         let Some(producer) = &self.producer else {
             return vec![Err(self.words().not_connected()); batch.len()];
         };
@@ -245,12 +270,5 @@ impl Backend for Cluster {
             self.close().await;
         }
         outcomes
-    }
-
-    async fn close(&mut self) {
-        if let Some(producer) = self.producer.take() {
-            // It waits for librdkafka's threads. That it is dropped is all that matters here.
-            let _ = tokio::task::spawn_blocking(move || drop(producer)).await;
-        }
     }
 }
