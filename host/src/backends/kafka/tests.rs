@@ -65,13 +65,13 @@ async fn nothing_is_confirmed_behind_a_failed_event_of_its_key() {
     use RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED as DENIED;
     let (_cluster, mut backend) = erring(&[DENIED]).await;
     let outcomes = backend.publish(&items(0..40)).await;
-    // The first request held something of each of the seven keys.
+    // The first request held one event of each of the seven keys; nothing more is sent into the pause.
     for (index, outcome) in outcomes.iter().enumerate() {
         match outcome {
-            Err(Failure::BackOff(_, text)) if index < 7 => {
+            Err(Failure::BackOff(_, text)) => {
                 assert!(text.contains("may not write to topic \"t\""), "{text}");
             }
-            other => assert_eq!(*other, Err(Failure::Held), "event {index}"),
+            other => panic!("event {index}: {other:?}"),
         }
     }
 }
@@ -99,7 +99,7 @@ async fn a_cluster_that_goes_away_is_given_up_at_once_and_found_again() {
     let outcomes =
         tokio::time::timeout(Duration::from_secs(5), backend.publish(&items(0..14))).await.unwrap();
     assert!(matches!(outcomes[0], Err(Failure::Reconnect(_))), "{:?}", outcomes[0]);
-    assert_eq!(outcomes[7], Err(Failure::Held));
+    assert!(matches!(outcomes[7], Err(Failure::Reconnect(_))), "{:?}", outcomes[7]);
     cluster.broker_up(1).unwrap();
     backend.connect().await.unwrap();
     assert!(backend.publish(&items(0..14)).await.iter().all(Result::is_ok));
