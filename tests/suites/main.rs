@@ -2,12 +2,14 @@
 
 mod contract;
 mod crash;
+mod dead_letters;
 mod docs;
 mod events;
 mod hostile_input;
 mod hostile_plugins;
 mod journal;
 mod kafka;
+mod lanes;
 mod nats;
 mod rabbitmq;
 mod reload;

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
+use super::letters;
 use crate::host::{HostStatus, View};
-use crate::journal::{DeadLetter, Place};
-use crate::protocol;
 
 pub(super) fn router(view: Arc<View>) -> Router {
     Router::new()
@@ -21,7 +20,9 @@ pub(super) fn router(view: Arc<View>) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
-        .route("/api/v1/dead-letters", get(dead_letters))
+        .route("/api/v1/dead-letters", get(letters::list))
+        .route("/api/v1/dead-letters/retry", post(letters::retry))
+        .route("/api/v1/dead-letters/drop", post(letters::remove))
         .with_state(view)
 }
 
@@ -63,53 +64,4 @@ async fn reload(State(view): State<Arc<View>>) -> Response {
             (StatusCode::UNPROCESSABLE_ENTITY, kind, problem.to_string()).into_response()
         }
     }
-}
-
-#[derive(Deserialize)]
-struct Page {
-    #[serde(default)]
-    after: u64,
-    #[serde(default = "Page::usual")]
-    limit: usize,
-}
-
-impl Page {
-    const fn usual() -> usize {
-        100
-    }
-}
-
-async fn dead_letters(State(view): State<Arc<View>>, Query(page): Query<Page>) -> Response {
-    // The store reads from disk.
-    let read = tokio::task::spawn_blocking(move || {
-        let letters = view.dead_letters.iter();
-        letters
-            .filter(|letter| letter.id > page.after)
-            .take(page.limit.min(1_000))
-            .map(|letter| shown(&letter))
-            .collect()
-    });
-    let letters: Vec<serde_json::Value> = read.await.unwrap_or_default();
-    Json(letters).into_response()
-}
-
-fn shown(letter: &DeadLetter) -> serde_json::Value {
-    let mut event = Vec::new();
-    protocol::json::encode(&letter.event, &mut event);
-    let place = match &letter.place {
-        Place::Backend(backend) => serde_json::json!({ "backend": backend }),
-        Place::Step { index, plugin, digest } => {
-            serde_json::json!({ "step": index, "plugin": plugin, "digest": digest.to_string() })
-        }
-    };
-    serde_json::json!({
-        "id": letter.id,
-        "reason": letter.reason,
-        "route": letter.route,
-        "place": place,
-        "tries": letter.tries,
-        "first_at_ms": letter.first_at_ms,
-        "at_ms": letter.at_ms,
-        "event": serde_json::from_slice::<serde_json::Value>(&event).unwrap_or_default(),
-    })
 }

@@ -1,6 +1,7 @@
 //! The admin listener: health, metrics, and what `status` and `reload` need. Loopback only.
 
 mod api;
+mod letters;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +9,8 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use letters::shown;
 
 use crate::host::View;
 

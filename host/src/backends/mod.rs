@@ -3,7 +3,7 @@
 //! A backend connects, publishes a batch, closes. It never retries, sleeps, logs policy or counts:
 //! [`crate::delivery`] alone decides, steered by the [`Failure`]s that a backend reports.
 
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 pub mod content;
 #[cfg(feature = "kafka")]
 pub mod kafka;
@@ -42,6 +42,10 @@ pub enum Failure {
     /// Try this event again after the usual pause.
     #[error("{0}")]
     Retry(String),
+    /// The receiver is well and has no place for this event (no queue, no stream): try it again after the usual pause.
+    /// Says nothing about other events, so that it does not count for the lane's breaker.
+    #[error("{0}")]
+    Unroutable(String),
     /// The receiver asks for a pause of this length; all of the lane waits.
     #[error("{1}")]
     BackOff(Duration, String),
@@ -54,6 +58,22 @@ pub enum Failure {
     /// Not tried, because an earlier event of its key failed in the same batch. Does not count as a try.
     #[error("an earlier event of its key failed")]
     Held,
+}
+
+impl Failure {
+    /// The same with the backend's name before its text.
+    #[cfg(any(feature = "nats", feature = "rabbitmq"))]
+    fn of(self, backend: &BackendName) -> Self {
+        let named = |text| format!("backend {backend}: {text}");
+        match self {
+            Self::Retry(text) => Self::Retry(named(text)),
+            Self::Unroutable(text) => Self::Unroutable(named(text)),
+            Self::BackOff(pause, text) => Self::BackOff(pause, named(text)),
+            Self::Reconnect(text) => Self::Reconnect(named(text)),
+            Self::Reject(text) => Self::Reject(named(text)),
+            Self::Held => Self::Held,
+        }
+    }
 }
 
 /// Where a confirmed event now is, in the broker's own words (stream id, partition and offset, status).
@@ -88,6 +108,11 @@ pub trait Backend: Send + Sync {
     /// Within a batch, no event may be confirmed after an earlier one of the same key has failed: stop at it, or
     /// make the batch atomic.
     async fn publish(&mut self, batch: &[Item]) -> Outcomes;
+
+    /// The most events a second that the receiver has allowed, where it says so.
+    fn rate(&self) -> Option<f64> {
+        None
+    }
 
     /// Says good-bye.
     async fn close(&mut self);

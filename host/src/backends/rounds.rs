@@ -65,7 +65,7 @@ impl Rounds {
                     // What is behind it shares its fate, in its order.
                     self.waiting.push_back(key);
                 }
-                Err(Failure::Retry(_) | Failure::Held) => {}
+                Err(Failure::Retry(_) | Failure::Unroutable(_) | Failure::Held) => {}
                 // What is rejected is out of the way of the next.
                 Ok(_) | Err(Failure::Reject(_)) if key.is_empty() => {}
                 Ok(_) | Err(Failure::Reject(_)) => self.waiting.push_back(key),

@@ -1,7 +1,9 @@
 //! Where an event goes, written with its attributes: `nlp.{type}`.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
+use super::Failure;
 use crate::Event;
 
 /// Text with the names of attributes in braces.
@@ -57,9 +59,14 @@ impl Template {
         })
     }
 
-    /// Whether it is the same for every event.
-    pub(super) fn is_fixed(&self) -> bool {
-        !self.0.iter().any(|part| matches!(part, Part::Attribute(_)))
+    /// What to do where nobody takes the event there. If all events go there, all wait, and are tried after the pause;
+    /// otherwise others may well have a place.
+    pub(super) fn nowhere(&self, pause: Duration, text: String) -> Failure {
+        if self.0.iter().any(|part| matches!(part, Part::Attribute(_))) {
+            Failure::Unroutable(text)
+        } else {
+            Failure::BackOff(pause, text)
+        }
     }
 
     /// The text for an event, each value made safe by `escape`.

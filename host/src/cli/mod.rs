@@ -2,6 +2,7 @@
 
 mod completions;
 mod config;
+mod dead_letters;
 mod init;
 mod journal;
 mod matches;
@@ -66,6 +67,7 @@ enum Command {
     Plugin(plugin::Plugin),
     Status(status::Status),
     Reload(reload::Reload),
+    DeadLetters(dead_letters::DeadLetters),
     Journal(journal::Journal),
     Completions(completions::Completions),
     Man(completions::Man),
@@ -86,6 +88,7 @@ impl Command {
             Self::Plugin(command) => command.run(),
             Self::Status(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
+            Self::DeadLetters(command) => block_on(command.run()),
             Self::Journal(command) => command.run(),
             Self::Completions(command) => command.run(),
             Self::Man(command) => command.run(),

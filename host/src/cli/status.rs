@@ -73,10 +73,29 @@ fn picture(status: &Value) -> String {
 fn lanes(lanes: &[Value]) -> String {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
-    table.set_header(["backend", "address", "state", "queued", "overflow", "delivered", "retries", "error"]);
+    table.set_header([
+        "backend",
+        "address",
+        "state",
+        "breaker",
+        "queued",
+        "overflow",
+        "delivered",
+        "retries",
+        "error",
+    ]);
     for lane in lanes {
-        let columns =
-            ["name", "address", "state", "queued", "overflow_bytes", "delivered", "retries", "error"];
+        let columns = [
+            "name",
+            "address",
+            "state",
+            "breaker",
+            "queued",
+            "overflow_bytes",
+            "delivered",
+            "retries",
+            "error",
+        ];
         table.add_row(columns.map(|column| text(lane, column)));
     }
     table.to_string()

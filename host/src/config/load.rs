@@ -77,12 +77,7 @@ impl Reading<'_> {
             WatchedFile { path: source.path, digest }
         };
         let files = sources.map(read).chain(self.directory).collect();
-        let mut warnings = Vec::new();
-        let letters = settings.events.iter().map(|events| &events.dlq);
-        if letters.into_iter().any(|dlq| dlq.backend.is_some() || dlq.stream_name.is_some()) {
-            warnings.push("events.dlq: this version keeps dead letters in its embedded store; backend and stream_name are not used".into());
-        }
-        Loaded { settings, files, warnings }
+        Loaded { settings, files, warnings: Vec::new() }
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -259,6 +254,13 @@ impl Reading<'_> {
                 Fault::new(place, "events are enabled, and there is no backend")
                     .help("add backend: local, or backends: […]"),
             );
+        }
+        if let Some(spec) = super::dead_letter_backend(settings)
+            && !known.contains(&spec.kind.as_str())
+        {
+            let place = tree.at(&["events", "dlq", "backend"]).place.clone();
+            let fault = Fault::new(place, format!("there is no backend {:?}", spec.kind));
+            self.fault(fault.help(format!("name one of events.backends, or a type: {}", known.join(", "))));
         }
         let mut names: Vec<(crate::names::BackendName, Place)> = Vec::new();
         for (index, spec) in backends(settings).into_iter().enumerate() {

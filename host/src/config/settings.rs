@@ -104,6 +104,21 @@ pub struct BackendEntry {
     /// Its settings, as in the section of its type.
     #[serde(default)]
     pub config: serde_json::Value,
+    /// How its lanes work, where that differs from `host.delivery`.
+    #[serde(default)]
+    pub delivery: OwnDelivery,
+}
+
+/// `delivery:` of one of `events.backends`. What is absent is taken from `host.delivery`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct OwnDelivery {
+    /// The most events in one publish.
+    pub batch: Option<usize>,
+    /// How long a batch waits to fill once it has its first event.
+    pub linger: Option<Span>,
+    /// The most events a second, tries again included.
+    pub rate: Option<f64>,
 }
 
 /// `events.publish_events`
@@ -183,15 +198,15 @@ pub struct DeadLetterQueue {
     pub enabled: bool,
     /// Tries after the first, before an event becomes a dead letter.
     pub max_retries: u32,
-    /// Where dead letters go; this version keeps them in its embedded store.
+    /// Where dead letters go from the embedded store: the name or type of a backend. Absent, they stay there.
     pub backend: Option<String>,
-    /// The stream that they go to; see `backend`.
-    pub stream_name: Option<String>,
+    /// The stream (topic, subject, routing key) of `backend` that they go to.
+    pub stream_name: String,
 }
 
 impl Default for DeadLetterQueue {
     fn default() -> Self {
-        Self { enabled: true, max_retries: 3, backend: None, stream_name: None }
+        Self { enabled: true, max_retries: 3, backend: None, stream_name: "nlp-events-dlq".into() }
     }
 }
 
@@ -369,6 +384,12 @@ pub struct Delivery {
     pub retry_base: Span,
     /// The longest pause before a retry.
     pub retry_max: Span,
+    /// The most events a second to each backend, tries again included; no limit where absent.
+    pub rate: Option<f64>,
+    /// The most bytes of one lane's overflow on disk. Beyond, its events wait in the journal until there is room.
+    pub overflow: Size,
+    /// When a lane stops trying for a while.
+    pub breaker: Breaker,
 }
 
 impl Default for Delivery {
@@ -379,7 +400,30 @@ impl Default for Delivery {
             queue: 16_384,
             retry_base: Span::millis(100),
             retry_max: Span::millis(30_000),
+            rate: None,
+            overflow: Size::mib(4096),
+            breaker: Breaker::default(),
         }
+    }
+}
+
+/// `host.delivery.breaker`: a lane whose publishes fail too often pauses, then probes with one event.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Breaker {
+    /// The share of failed publishes above which it opens; 1 for never.
+    pub failure_rate: f64,
+    /// The time over which that share is taken.
+    pub window: Span,
+    /// The fewest publishes in the window that it judges by.
+    pub least: u64,
+    /// The first pause; it doubles with each probe that fails, up to `retry_max`.
+    pub pause: Span,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self { failure_rate: 0.5, window: Span::millis(10_000), least: 20, pause: Span::millis(1_000) }
     }
 }
 

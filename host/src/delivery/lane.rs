@@ -1,4 +1,4 @@
-//! One lane: the handle that workers push to, and the task that publishes.
+//! The handle that workers push to.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,21 +9,15 @@ use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::pending::{Pending, Pendings};
+use super::publisher::{CLOSE, Publisher};
 use super::queue::Queue;
-use super::{GivenUp, LaneStatus, Outgoing, Policy, State, pause};
-use crate::backends::{Failure, Item, Outcomes, Target};
-use crate::journal::{DeadLetter, DeadLetters, LogError, Owed, Place, now_ms};
+use super::{BreakerState, LaneStatus, Outgoing, Policy, State};
+use crate::backends::Target;
+use crate::journal::{DeadLetters, LogError, now_ms};
 use crate::names::BackendName;
 use crate::telemetry::LaneMetrics;
-
-/// How often settled overflow is let go of.
-const TIDY: Duration = Duration::from_millis(200);
-/// The longest a close may take.
-const CLOSE: Duration = Duration::from_secs(2);
 
 /// A handle to one lane. The lane ends with [`Lane::drain`].
 #[derive(Clone)]
@@ -35,36 +29,40 @@ pub struct Lane {
 pub struct Overflow(Queue);
 
 impl Overflow {
-    /// Opens what is there; nothing is created before it is needed.
+    /// Opens what is there; nothing is created before it is needed. It takes at most so many bytes, and leaves what an
+    /// earlier run kept from the journal's offset `again_from` on to the journal, which hands it out again.
     ///
     /// # Errors
     /// A log that is damaged or cannot be read.
-    pub fn open(dir: PathBuf) -> Result<Self, LogError> {
-        Queue::open(dir).map(Self)
+    pub fn open(dir: PathBuf, most_bytes: u64, again_from: u64) -> Result<Self, LogError> {
+        Queue::open(dir, most_bytes, again_from).map(Self)
     }
 }
 
-struct Shared {
-    name: BackendName,
-    queue: Mutex<Queue>,
-    pushed: Notify,
-    policy: RwLock<Policy>,
+/// What the handles and the publishing task have in common.
+pub(super) struct Shared {
+    pub(super) name: BackendName,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) pushed: Notify,
+    pub(super) policy: RwLock<Policy>,
     /// A target to go over to.
-    next_target: Mutex<Option<Target>>,
-    view: Mutex<View>,
-    delivered: AtomicU64,
-    pending: AtomicU64,
-    metrics: LaneMetrics,
-    draining: CancellationToken,
-    abandoned: CancellationToken,
+    pub(super) next_target: Mutex<Option<Target>>,
+    pub(super) view: Mutex<View>,
+    pub(super) delivered: AtomicU64,
+    pub(super) pending: AtomicU64,
+    pub(super) metrics: LaneMetrics,
+    pub(super) draining: CancellationToken,
+    pub(super) abandoned: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
-struct View {
-    address: String,
-    state: State,
-    error: Option<String>,
-    since_ms: u64,
+/// What people see of it.
+pub(super) struct View {
+    pub(super) address: String,
+    pub(super) state: State,
+    pub(super) breaker: BreakerState,
+    pub(super) error: Option<String>,
+    pub(super) since_ms: u64,
 }
 
 impl Lane {
@@ -80,6 +78,7 @@ impl Lane {
         let view = View {
             address: target.address.clone(),
             state: State::Connecting,
+            breaker: BreakerState::Closed,
             error: None,
             since_ms: now_ms(),
         };
@@ -97,16 +96,7 @@ impl Lane {
             abandoned: CancellationToken::new(),
             task: Mutex::new(None),
         });
-        let publisher = Publisher {
-            shared: Arc::clone(&shared),
-            target,
-            dead_letters,
-            connected: false,
-            failures: 0,
-            not_before: None,
-            pendings: Pendings::default(),
-            tidied: Instant::now(),
-        };
+        let publisher = Publisher::new(Arc::clone(&shared), target, dead_letters);
         *shared.task.lock() = Some(runtime.spawn(publisher.run()));
         Self { shared }
     }
@@ -117,19 +107,30 @@ impl Lane {
     }
 
     /// Takes a group over. Never waits for the backend; while that is down the group may go to disk.
-    pub fn push(&self, group: Vec<Outgoing>) {
+    ///
+    /// # Errors
+    /// The group, where there is no room on disk for it: the caller still owes it.
+    pub fn push(&self, group: Vec<Outgoing>) -> Result<(), Vec<Outgoing>> {
         let bound = self.shared.policy.read().queue;
         let pushed = self.shared.queue.lock().push(group, bound);
+        self.shared.pushed.notify_one();
         match pushed {
             Ok(spilled) => {
                 self.shared.metrics.overflowed.inc_by(spilled as u64);
+                Ok(())
             }
             Err((group, error)) => {
-                let count = group.len();
-                tracing::error!(backend = %self.shared.name, count, error, "cannot write the overflow; the events stay in the journal until the next start");
+                self.shared.metrics.refused.inc_by(group.len() as u64);
+                tracing::debug!(backend = %self.shared.name, count = group.len(), error, "no room for more");
+                Err(group)
             }
         }
-        self.shared.pushed.notify_one();
+    }
+
+    /// Whether a lane that has refused a group may be asked again.
+    pub fn has_room(&self) -> bool {
+        let bound = self.shared.policy.read().queue;
+        self.shared.queue.lock().has_room(bound)
     }
 
     /// Works by that policy from the next batch on.
@@ -147,19 +148,21 @@ impl Lane {
     /// A picture of the lane.
     pub fn status(&self) -> LaneStatus {
         let shared = &self.shared;
-        let (queued, overflow_bytes) = {
+        let (queued, overflow_bytes, full) = {
             let queue = shared.queue.lock();
-            (queue.len(), queue.overflow_bytes())
+            (queue.len(), queue.overflow_bytes(), queue.is_full())
         };
         let view = shared.view.lock();
         LaneStatus {
             name: shared.name.to_string(),
             address: view.address.clone(),
             state: view.state,
+            breaker: view.breaker,
             error: view.error.clone(),
             since_ms: view.since_ms,
             queued: queued + usize::try_from(shared.pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             overflow_bytes,
+            full,
             delivered: shared.delivered.load(Ordering::Relaxed),
             retries: shared.metrics.retries.get(),
             dead: shared.metrics.dead.get(),
@@ -179,341 +182,5 @@ impl Lane {
             }
         }
         self.shared.queue.lock().tidy();
-    }
-}
-
-/// The task that publishes.
-struct Publisher {
-    shared: Arc<Shared>,
-    target: Target,
-    dead_letters: DeadLetters,
-    connected: bool,
-    failures: u32,
-    /// The receiver asked for a pause.
-    not_before: Option<Instant>,
-    pendings: Pendings,
-    tidied: Instant,
-}
-
-impl Publisher {
-    async fn run(mut self) {
-        while !self.shared.abandoned.is_cancelled() {
-            self.go_over().await;
-            self.tidy();
-            if !self.ready().await {
-                continue;
-            }
-            let batch = self.batch();
-            if !batch.is_empty() {
-                self.publish(batch).await;
-            } else if self.finished() {
-                break;
-            } else {
-                self.rest().await;
-            }
-        }
-        self.let_go();
-        let close = tokio::time::timeout(CLOSE, self.target.backend.close());
-        if close.await.is_err() {
-            tracing::debug!(backend = %self.shared.name, "the connection did not close in time");
-        }
-    }
-
-    fn finished(&self) -> bool {
-        // What is on disk may stay there; a key that waits for its retry is worth waiting for.
-        self.shared.draining.is_cancelled() && self.pendings.is_empty() && self.shared.queue.lock().len() == 0
-    }
-
-    /// Takes another target over, if one was given.
-    async fn go_over(&mut self) {
-        let next = self.shared.next_target.lock().take();
-        if let Some(target) = next {
-            let mut before = std::mem::replace(&mut self.target, target);
-            before.backend.close().await;
-            self.shared.view.lock().address.clone_from(&self.target.address);
-            (self.connected, self.failures) = (false, 0);
-            self.show(State::Connecting, None);
-        }
-    }
-
-    /// Connects if need be. False where that did not work; it has then paused.
-    async fn ready(&mut self) -> bool {
-        if self.connected {
-            return true;
-        }
-        if let Err(failure) = self.target.backend.connect().await {
-            self.lost(&failure);
-            if self.shared.draining.is_cancelled() {
-                // Nothing can be delivered: the rest stays where it is.
-                self.shared.abandoned.cancel();
-                return false;
-            }
-            self.failures += 1;
-            let policy = self.shared.policy.read().clone();
-            let pause = match failure {
-                Failure::BackOff(pause, _) => pause,
-                _ => pause::before(self.failures, None, &policy),
-            };
-            self.sleep(pause).await;
-            return false;
-        }
-        (self.connected, self.failures) = (true, 0);
-        self.show(State::Up, None);
-        true
-    }
-
-    fn lost(&mut self, failure: &Failure) {
-        let message = failure.to_string();
-        let known = self.shared.view.lock().error.as_ref() == Some(&message);
-        if !known {
-            tracing::warn!(backend = %self.shared.name, "{message}");
-        }
-        self.show(State::Down, Some(message));
-    }
-
-    fn show(&self, state: State, error: Option<String>) {
-        let mut view = self.shared.view.lock();
-        if view.state != state {
-            tracing::info!(backend = %self.shared.name, address = %view.address, "{}", format!("{state:?}").to_lowercase());
-            view.since_ms = now_ms();
-        }
-        (view.state, view.error) = (state, error);
-    }
-
-    /// The next batch: what was tried before, then what waits.
-    fn batch(&mut self) -> Vec<Pending> {
-        let now = Instant::now();
-        if self.not_before.is_some_and(|until| until > now) {
-            return Vec::new();
-        }
-        self.not_before = None;
-        let (most, bound) = {
-            let policy = self.shared.policy.read();
-            (policy.batch, policy.queue)
-        };
-        let mut batch = Vec::new();
-        self.pendings.take(&mut batch, most, now);
-        while batch.len() < most && self.pendings.len() < bound {
-            let popped = self.shared.queue.lock().pop(most - batch.len());
-            match popped {
-                Ok(more) if more.is_empty() => break,
-                Ok(more) => self.pendings.admit(&mut batch, more),
-                Err(error) => {
-                    self.show(State::Down, Some(error.to_string()));
-                    self.not_before = Some(now + Duration::from_secs(1));
-                    break;
-                }
-            }
-        }
-        self.count_pending(batch.len());
-        batch
-    }
-
-    fn count_pending(&self, more: usize) {
-        let pending = self.pendings.len() + more;
-        self.shared.pending.store(pending as u64, Ordering::Relaxed);
-        self.shared.metrics.queued.set(i64::try_from(pending).unwrap_or(i64::MAX));
-    }
-
-    async fn publish(&mut self, mut batch: Vec<Pending>) {
-        let policy = self.shared.policy.read().clone();
-        if !policy.linger.is_zero() && batch.len() < policy.batch && !self.shared.draining.is_cancelled() {
-            tokio::time::sleep(policy.linger).await;
-            if let Ok(more) = self.shared.queue.lock().pop(policy.batch - batch.len()) {
-                self.pendings.admit(&mut batch, more);
-            }
-        }
-        let items: Vec<Item> = batch
-            .iter()
-            .map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key })
-            .collect();
-        let outcomes = self.target.backend.publish(&items).await;
-        drop(items);
-        let given_up = self.sort(batch, outcomes, &policy);
-        self.bury(given_up, &policy).await;
-        self.count_pending(0);
-    }
-
-    /// Settles what is confirmed, gives back what is to be tried again, and returns what is given up.
-    fn sort(&mut self, batch: Vec<Pending>, outcomes: Outcomes, policy: &Policy) -> Vec<(Pending, String)> {
-        let now = Instant::now();
-        let (mut given_up, mut first, mut held) = (Vec::new(), Vec::new(), Vec::new());
-        let mut waiting: Vec<u64> = Vec::new();
-        let mut lost = None;
-        let missing = std::iter::repeat_with(|| {
-            Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
-        });
-        let at_ms = now_ms();
-        for (mut pending, outcome) in batch.into_iter().zip(outcomes.into_iter().chain(missing)) {
-            let key = pending.outgoing.key;
-            let Err(failure) = outcome else {
-                self.confirmed(pending, at_ms, policy);
-                continue;
-            };
-            if !matches!(failure, Failure::Held) {
-                self.shared.metrics.failures.inc();
-            }
-            if waiting.contains(&key) {
-                held.push((pending, now));
-                continue;
-            }
-            match failure {
-                Failure::Reconnect(_) => {
-                    lost.get_or_insert(failure);
-                    first.push(pending);
-                    continue;
-                }
-                Failure::Held => held.push((pending, now)),
-                Failure::Reject(reason) => {
-                    pending.tries += 1;
-                    given_up.push((pending, reason));
-                    continue;
-                }
-                Failure::BackOff(pause, reason) => {
-                    let until = now + pause;
-                    self.not_before = Some(self.not_before.map_or(until, |before| before.max(until)));
-                    self.shared.view.lock().error = Some(reason);
-                    held.push((pending, until));
-                }
-                Failure::Retry(reason) => {
-                    pending.tries += 1;
-                    if pending.tries > self.target.max_retries.unwrap_or(policy.max_retries) {
-                        given_up.push((pending, reason));
-                        continue;
-                    }
-                    self.shared.metrics.retries.inc();
-                    let due = now + pause::before(pending.tries, self.target.pause, policy);
-                    held.push((pending, due));
-                }
-            }
-            waiting.push(key);
-        }
-        self.pendings.put_first(first);
-        self.pendings.hold(held);
-        if let Some(failure) = lost {
-            self.connected = false;
-            self.lost(&failure);
-        }
-        given_up
-    }
-
-    fn confirmed(&self, pending: Pending, at_ms: u64, policy: &Policy) {
-        let Outgoing { event, at_ms: accepted, owed, .. } = pending.outgoing;
-        owed.settle();
-        let latency_ms = at_ms.saturating_sub(accepted);
-        self.shared.delivered.fetch_add(1, Ordering::Relaxed);
-        self.shared.metrics.published.inc();
-        if policy.track_latency {
-            self.shared.metrics.latency.observe(Duration::from_millis(latency_ms).as_secs_f64());
-        }
-        if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
-            let document_id =
-                event.subject().and_then(|subject| subject.strip_prefix("document/")).unwrap_or_default();
-            tracing::info!(
-                event_id = event.id(),
-                event_type = event.kind(),
-                document_id,
-                backend = %self.shared.name,
-                latency_ms,
-                "event published"
-            );
-        }
-    }
-
-    async fn bury(&self, given_up: Vec<(Pending, String)>, policy: &Policy) {
-        if given_up.is_empty() {
-            return;
-        }
-        let count = given_up.len() as u64;
-        self.shared.metrics.dead.inc_by(count);
-        if policy.given_up == GivenUp::Drop {
-            tracing::warn!(backend = %self.shared.name, count, "given up and dropped (events.dlq.enabled is false): {}", given_up[0].1);
-            return given_up.into_iter().for_each(|(pending, _)| pending.outgoing.owed.settle());
-        }
-        tracing::warn!(backend = %self.shared.name, count, "given up, kept as dead letters: {}", given_up[0].1);
-        let (letters, owed): (Vec<_>, Vec<Owed>) =
-            given_up.into_iter().map(|(pending, reason)| self.letter(pending, reason)).unzip();
-        let store = self.dead_letters.clone();
-        // The store blocks on an fsync.
-        let kept = tokio::task::spawn_blocking(move || store.put(letters)).await;
-        match kept.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(()) => owed.into_iter().for_each(Owed::settle),
-            Err(error) => {
-                tracing::error!(backend = %self.shared.name, error, "dead letters could not be kept; the events stay in the journal");
-            }
-        }
-    }
-
-    fn letter(&self, pending: Pending, reason: String) -> (DeadLetter, Owed) {
-        let Pending { outgoing: Outgoing { event, at_ms, route, owed, .. }, tries } = pending;
-        let place = Place::Backend(self.shared.name.clone());
-        let letter = DeadLetter {
-            id: 0,
-            event,
-            reason,
-            route: Some(route),
-            place,
-            tries,
-            first_at_ms: at_ms,
-            at_ms: now_ms(),
-        };
-        (letter, owed)
-    }
-
-    /// Waits for something to do.
-    async fn rest(&self) {
-        let due = self.pendings.next_due().into_iter().chain(self.not_before).min();
-        let limit = due.map_or(TIDY * 5, |due| {
-            due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
-        });
-        self.sleep(limit).await;
-    }
-
-    /// Sleeps, unless something was pushed to a lane that can take it, or the lane is to end.
-    async fn sleep(&self, limit: Duration) {
-        let ending = async {
-            if self.shared.draining.is_cancelled() {
-                self.shared.abandoned.cancelled().await;
-            } else {
-                self.shared.draining.cancelled().await;
-            }
-        };
-        // A pause that the receiver or a failed connection asked for is not cut short by new events.
-        let pushed = async {
-            if self.connected && self.not_before.is_none() {
-                self.shared.pushed.notified().await;
-            } else {
-                self.retargeted().await;
-            }
-        };
-        tokio::select! {
-            () = tokio::time::sleep(limit) => {}
-            () = pushed => {}
-            () = ending => {}
-        }
-    }
-
-    async fn retargeted(&self) {
-        loop {
-            self.shared.pushed.notified().await;
-            if self.shared.next_target.lock().is_some() {
-                return;
-            }
-        }
-    }
-
-    fn tidy(&mut self) {
-        if self.tidied.elapsed() >= TIDY {
-            self.tidied = Instant::now();
-            self.shared.queue.lock().tidy();
-        }
-    }
-
-    /// What is still here at the end stays owed: the journal or the overflow hands it out again.
-    fn let_go(&mut self) {
-        let left = self.pendings.len() + self.shared.queue.lock().len();
-        if left > 0 {
-            tracing::warn!(backend = %self.shared.name, left, "not delivered in time; goes on at the next start");
-        }
     }
 }

@@ -8,25 +8,47 @@ use bytes::Bytes;
 use super::Outgoing;
 use crate::Event;
 use crate::journal::{Backlog, LogError, Owed};
+use crate::names::RouteName;
 
-/// Head of an overflow record: `u64 at_ms · u64 key · u16 length of the route's name`, then name and event record.
-const HEAD: usize = 18;
+/// Head of an overflow record: `u64 at_ms · u64 key · u64 offset in the journal, from 1 on · u16 length of the route's name`, then
+/// name and event record.
+const HEAD: usize = 26;
 
 pub(super) struct Queue {
     memory: VecDeque<Outgoing>,
     overflow: Option<Backlog>,
     dir: PathBuf,
+    most_bytes: u64,
     /// While anything waits on disk, whatever comes goes behind it.
     spilling: bool,
+    /// The last group was refused.
+    full: bool,
+    /// Records of an earlier run that are still to be read.
+    earlier: u64,
+    /// The journal hands out again what it has from this offset on.
+    again_from: u64,
 }
 
 impl Queue {
     /// A queue that goes on with what waited on disk.
-    pub(super) fn open(dir: PathBuf) -> Result<Self, LogError> {
-        let mut queue = Self { memory: VecDeque::new(), overflow: None, dir, spilling: false };
+    ///
+    /// What the journal hands out again, from `again_from` on, is left to it: what was in memory before must not come
+    /// after what was on disk behind it.
+    pub(super) fn open(dir: PathBuf, most_bytes: u64, again_from: u64) -> Result<Self, LogError> {
+        let mut queue = Self {
+            memory: VecDeque::new(),
+            overflow: None,
+            dir,
+            most_bytes,
+            spilling: false,
+            full: false,
+            earlier: 0,
+            again_from,
+        };
         if queue.dir.exists() {
-            let overflow = Backlog::open(&queue.dir)?;
+            let overflow = Backlog::open(&queue.dir, most_bytes)?;
             queue.spilling = !overflow.is_exhausted();
+            queue.earlier = overflow.waiting();
             queue.overflow = Some(overflow);
         }
         Ok(queue)
@@ -40,6 +62,20 @@ impl Queue {
         self.overflow.as_ref().map_or(0, Backlog::bytes)
     }
 
+    /// Whether the last group was refused.
+    pub(super) fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Whether it is worth while to offer a group again: a quarter is free, so that it is not refused at once.
+    pub(super) fn has_room(&self, bound: usize) -> bool {
+        if self.spilling {
+            self.overflow_bytes() <= self.most_bytes / 4 * 3
+        } else {
+            self.memory.len() <= bound / 4 * 3
+        }
+    }
+
     /// Takes a group over. Returns how many went to disk, and then were settled there.
     ///
     /// # Errors
@@ -51,14 +87,17 @@ impl Queue {
     ) -> Result<usize, (Vec<Outgoing>, String)> {
         if !self.spilling && self.memory.len() + group.len() <= bound.max(group.len()) {
             self.memory.extend(group);
+            self.full = false;
             return Ok(0);
         }
-        self.spill(group)
+        let spilled = self.spill(group);
+        self.full = spilled.is_err();
+        spilled
     }
 
     fn spill(&mut self, group: Vec<Outgoing>) -> Result<usize, (Vec<Outgoing>, String)> {
         if self.overflow.is_none() {
-            match Backlog::open(&self.dir) {
+            match Backlog::open(&self.dir, self.most_bytes) {
                 Ok(overflow) => self.overflow = Some(overflow),
                 Err(error) => return Err((group, error.to_string())),
             }
@@ -85,7 +124,8 @@ impl Queue {
     /// # Errors
     /// Where the overflow cannot be read.
     pub(super) fn pop(&mut self, most: usize) -> Result<Vec<Outgoing>, LogError> {
-        if self.memory.is_empty() && self.spilling {
+        // A refill may hold nothing but what the journal hands out again.
+        while self.memory.is_empty() && self.spilling {
             self.refill(most)?;
         }
         let count = most.min(self.memory.len());
@@ -94,7 +134,18 @@ impl Queue {
 
     fn refill(&mut self, most: usize) -> Result<(), LogError> {
         let Some(overflow) = &mut self.overflow else { return Ok(()) };
-        self.memory.extend(overflow.take(most)?.into_iter().filter_map(|(record, owed)| read(&record, owed)));
+        for (record, owed) in overflow.take(most)? {
+            let earlier = self.earlier > 0;
+            self.earlier = self.earlier.saturating_sub(1);
+            match read(&record) {
+                Some((Some(offset), _)) if earlier && offset >= self.again_from => owed.settle(),
+                Some((_, event)) => self.memory.push_back(event.owed_by(owed)),
+                None => {
+                    tracing::error!(dir = %self.dir.display(), "an overflow record is no event; skipped");
+                    owed.settle();
+                }
+            }
+        }
         self.spilling = !overflow.is_exhausted();
         Ok(())
     }
@@ -111,17 +162,34 @@ fn head(outgoing: &Outgoing) -> [u8; HEAD] {
     let mut head = [0; HEAD];
     head[..8].copy_from_slice(&outgoing.at_ms.to_le_bytes());
     head[8..16].copy_from_slice(&outgoing.key.to_le_bytes());
-    // A longer name is cut; it is for people.
+    // From 1 on; what is not from the journal is handed out by nobody else.
+    head[16..24].copy_from_slice(&outgoing.owed.offset().map_or(0, |offset| offset + 1).to_le_bytes());
     let length = u16::try_from(outgoing.route.as_str().len()).unwrap_or(u16::MAX);
-    head[16..].copy_from_slice(&length.to_le_bytes());
+    head[24..].copy_from_slice(&length.to_le_bytes());
     head
 }
 
-fn read(record: &Bytes, owed: Owed) -> Option<Outgoing> {
+/// A record as it was read.
+struct Spilled {
+    event: Event,
+    key: u64,
+    at_ms: u64,
+    route: RouteName,
+}
+
+impl Spilled {
+    fn owed_by(self, owed: Owed) -> Outgoing {
+        let Self { event, key, at_ms, route } = self;
+        Outgoing { event, key, at_ms, route, owed }
+    }
+}
+
+/// The offset in the journal, if it was there, and the event.
+fn read(record: &Bytes) -> Option<(Option<u64>, Spilled)> {
     let head = record.get(..HEAD)?;
     let word = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-    let name = usize::from(u16::from_le_bytes([head[16], head[17]]));
+    let name = usize::from(u16::from_le_bytes([head[24], head[25]]));
     let route = std::str::from_utf8(record.get(HEAD..HEAD + name)?).ok()?.into();
     let event = Event::from_record(record.slice(HEAD + name..)).ok()?;
-    Some(Outgoing { event, key: word(8), at_ms: word(0), route, owed })
+    Some((word(16).checked_sub(1), Spilled { event, key: word(8), at_ms: word(0), route }))
 }

@@ -85,6 +85,14 @@ fn policy() -> Policy {
         retry_base: Duration::from_millis(1),
         retry_max: Duration::from_millis(5),
         max_retries: 3,
+        rate: None,
+        breaker: BreakerPolicy {
+            failure_rate: 1.0,
+            window: Duration::from_secs(10),
+            least: 20,
+            pause: Duration::from_millis(20),
+            longest: Duration::from_millis(200),
+        },
         given_up: GivenUp::DeadLetter,
         log_events: false,
         track_latency: true,
@@ -105,21 +113,20 @@ impl Bench {
     fn again(dir: tempfile::TempDir, target: Target, policy: Policy) -> Self {
         let letters = DeadLetters::open(&dir.path().join("letters")).unwrap();
         let runtime = tokio::runtime::Handle::current();
-        let overflow = Overflow::open(dir.path().join("overflow")).unwrap();
+        let overflow = Overflow::open(dir.path().join("overflow"), 1 << 20, u64::MAX).unwrap();
         let lane = Lane::start(target, policy, letters.clone(), overflow, LaneMetrics::detached(), &runtime);
         Self { lane, letters, dir }
     }
 
     fn push(&self, ids: std::ops::Range<u64>) {
-        let outgoing = |Item { event, key }| Outgoing {
-            event,
-            key,
-            at_ms: 0,
-            route: "r".into(),
-            owed: Owed::untracked(),
-        };
-        self.lane.push(items(ids).into_iter().map(outgoing).collect());
+        self.lane.push(group(ids)).unwrap();
     }
+}
+
+fn group(ids: std::ops::Range<u64>) -> Vec<Outgoing> {
+    let outgoing =
+        |Item { event, key }| Outgoing { event, key, at_ms: 0, route: "r".into(), owed: Owed::untracked() };
+    items(ids).into_iter().map(outgoing).collect()
 }
 
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
@@ -206,6 +213,79 @@ async fn while_the_backend_is_down_events_go_to_disk_and_then_out_in_order() {
     until("the overflow to be let go of", || bench.lane.status().overflow_bytes == 0).await;
     assert!(bench.letters.is_empty());
     bench.lane.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_full_overflow_pushes_back_and_has_room_again_once_it_drains() {
+    let scripted = Scripted::default();
+    scripted.0.lock().down = true;
+    let bench = Bench::with(scripted.target(0), Policy { queue: 50, ..policy() });
+    let mut taken = 0;
+    let refused = loop {
+        match bench.lane.push(group(taken..taken + 50)) {
+            Ok(()) => taken += 50,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused.len(), 50, "the whole group comes back");
+    let status = bench.lane.status();
+    assert!(status.full && status.overflow_bytes <= 1 << 20 && taken > 1_000, "{taken} {status:?}");
+    assert!(!bench.lane.has_room());
+    scripted.0.lock().down = false;
+    until("room again", || bench.lane.has_room()).await;
+    bench.lane.push(refused).unwrap();
+    until("all", || scripted.seen().len() as u64 == taken + 50).await;
+    assert_order_per_key(&scripted.seen());
+    assert!(!bench.lane.status().full);
+    bench.lane.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_breaker_opens_probes_and_closes_and_loses_nothing() {
+    let scripted = Scripted::default();
+    scripted.0.lock().flaky = 1.0;
+    let breaker = BreakerPolicy { failure_rate: 0.5, ..policy().breaker };
+    let bench = Bench::with(scripted.target(1_000_000), Policy { breaker, ..policy() });
+    bench.push(0..200);
+    until("it to open", || bench.lane.status().breaker == BreakerState::Open).await;
+    assert_eq!(bench.lane.status().error.as_deref(), Some("flaky"));
+    let before = bench.lane.status().retries;
+    until("a probe", || bench.lane.status().retries > before).await;
+    assert_ne!(bench.lane.status().breaker, BreakerState::Closed, "a probe that fails closes nothing");
+    scripted.0.lock().flaky = 0.0;
+    until("all", || scripted.seen().len() == 200).await;
+    assert_eq!(bench.lane.status().breaker, BreakerState::Closed);
+    assert_order_per_key(&scripted.seen());
+    bench.lane.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_rate_is_kept_to() {
+    let scripted = Scripted::default();
+    let bench = Bench::with(scripted.target(0), Policy { rate: Some(200.0), ..policy() });
+    let start = Instant::now();
+    bench.push(0..120);
+    until("all", || scripted.seen().len() == 120).await;
+    // One at once and a tenth of a second's worth as a burst, the rest at the rate.
+    assert!(start.elapsed() >= Duration::from_millis(450), "{:?}", start.elapsed());
+    assert_order_per_key(&scripted.seen());
+    bench.lane.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_not_there_is_not_asked_without_end() {
+    let scripted = Scripted::default();
+    let lost = (0..1_000).map(|_| Failure::Reconnect("gone".into())).collect();
+    scripted.0.lock().answers.insert("0".into(), lost);
+    let bench = Bench::with(
+        scripted.target(0),
+        Policy { retry_base: Duration::from_secs(5), retry_max: Duration::from_secs(5), ..policy() },
+    );
+    bench.push(0..1);
+    until("it to be lost", || bench.lane.status().error.as_deref() == Some("gone")).await;
+    bench.lane.drain(Duration::from_millis(200)).await;
+    let asked = 1_000 - scripted.0.lock().answers["0"].len();
+    assert!(asked < 50, "{asked} times");
 }
 
 #[tokio::test]

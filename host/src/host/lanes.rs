@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 
 use crate::backends::{self, Target};
 use crate::config::{self, BackendSpec, Settings};
-use crate::delivery::{Lane, Overflow, Policy};
+use crate::delivery::{Forwarder, Lane, Overflow, Policy};
 use crate::journal::DeadLetters;
 use crate::names::BackendName;
 use crate::telemetry::Metrics;
@@ -17,7 +17,11 @@ use crate::telemetry::Metrics;
 /// All lanes, by backend.
 pub struct Lanes {
     open: BTreeMap<BackendName, Open>,
+    /// Carries dead letters to `events.dlq.backend`.
+    forwarder: Option<(BackendSpec, Forwarder)>,
     data: PathBuf,
+    /// At the start the journal hands out again what it has from here on; later on, nothing.
+    again_from: u64,
     dead_letters: DeadLetters,
     metrics: Arc<Metrics>,
     runtime: Handle,
@@ -30,8 +34,9 @@ struct Open {
 
 /// What is to be done to the open lanes, checked but not yet done.
 pub struct Plan {
-    policy: Policy,
-    backends: Vec<(BackendSpec, Change)>,
+    backends: Vec<(BackendSpec, Policy, Change)>,
+    /// Where dead letters go; the target is absent where it stays.
+    letters: Option<(BackendSpec, Option<Target>)>,
 }
 
 enum Change {
@@ -41,8 +46,14 @@ enum Change {
 
 impl Lanes {
     /// No lanes yet; overflow goes under `data`.
-    pub fn new(data: PathBuf, dead_letters: DeadLetters, metrics: Arc<Metrics>, runtime: Handle) -> Self {
-        Self { open: BTreeMap::new(), data, dead_letters, metrics, runtime }
+    pub fn new(
+        data: PathBuf,
+        again_from: u64,
+        dead_letters: DeadLetters,
+        metrics: Arc<Metrics>,
+        runtime: Handle,
+    ) -> Self {
+        Self { open: BTreeMap::new(), forwarder: None, data, again_from, dead_letters, metrics, runtime }
     }
 
     /// Compares the settings with what is open and opens what is new; nothing is in force yet.
@@ -51,32 +62,71 @@ impl Lanes {
     /// Every backend whose settings cannot be opened.
     pub fn plan(&self, settings: &Settings) -> Result<Plan, Vec<String>> {
         let mut problems = Vec::new();
-        let mut plan = Plan { policy: Policy::new(settings), backends: Vec::new() };
+        let mut plan = Plan { backends: Vec::new(), letters: None };
         for spec in config::backends(settings) {
-            if self.open.get(&spec.name).is_some_and(|open| open.spec == spec) {
-                plan.backends.push((spec, Change::Keep));
+            let policy = Policy::new(settings, &spec.delivery);
+            if self.open.get(&spec.name).is_some_and(|open| open.spec.same_target(&spec)) {
+                plan.backends.push((spec, policy, Change::Keep));
                 continue;
             }
-            match self.open(&spec) {
-                Ok(targets) => plan.backends.push((spec, Change::Connect(targets))),
+            match self.open(&spec, settings.host.delivery.overflow.0) {
+                Ok(targets) => plan.backends.push((spec, policy, Change::Connect(targets))),
                 Err(problem) => problems.push(problem),
             }
+        }
+        match self.plan_letters(settings) {
+            Ok(letters) => plan.letters = letters,
+            Err(problem) => problems.push(problem),
         }
         if problems.is_empty() { Ok(plan) } else { Err(problems) }
     }
 
+    fn plan_letters(&self, settings: &Settings) -> Result<Option<(BackendSpec, Option<Target>)>, String> {
+        let Some(spec) = config::dead_letter_backend(settings) else { return Ok(None) };
+        if self.forwarder.as_ref().is_some_and(|(open, _)| *open == spec) {
+            return Ok(Some((spec, None)));
+        }
+        let mut targets = open(&spec, &self.data)?;
+        match (targets.pop(), targets.is_empty()) {
+            (Some(target), true) => Ok(Some((spec, Some(target)))),
+            _ => Err("events.dlq.backend: several urls; dead letters go to one place".into()),
+        }
+    }
+
+    /// Starts, keeps or ends the carrying away of dead letters.
+    fn forward(&mut self, letters: Option<(BackendSpec, Option<Target>)>) {
+        if let Some((_, None)) = letters {
+            return;
+        }
+        if let Some((_, before)) = self.forwarder.take() {
+            // A task of its own: what is under way may take until its time-out.
+            self.runtime.spawn(before.stop());
+        }
+        self.forwarder = letters.and_then(|(spec, target)| {
+            let letters = self.dead_letters.clone();
+            target.map(|target| (spec, Forwarder::start(target, letters, &self.runtime)))
+        });
+    }
+
+    /// What carries dead letters away, to be stopped at the end.
+    pub fn take_forwarder(&mut self) -> Option<Forwarder> {
+        self.forwarder.take().map(|(_, forwarder)| forwarder)
+    }
+
     /// Puts a plan into force. Returns the lanes that nothing delivers to any more.
     pub fn apply(&mut self, plan: Plan) -> Vec<Lane> {
+        self.forward(plan.letters);
+        self.again_from = u64::MAX;
         let mut before = std::mem::take(&mut self.open);
         let mut superfluous = Vec::new();
-        for (spec, change) in plan.backends {
+        for (spec, policy, change) in plan.backends {
             let mut lanes = before.remove(&spec.name).map(|open| open.lanes).unwrap_or_default();
             match change {
-                Change::Keep => lanes.iter().for_each(|lane| lane.set_policy(plan.policy.clone())),
+                Change::Keep => lanes.iter().for_each(|lane| lane.set_policy(policy.clone())),
                 Change::Connect(targets) => {
                     let fresh: Vec<_> = targets
                         .into_iter()
-                        .filter_map(|target| self.connect(target, &plan.policy, &mut lanes))
+                        .filter_map(|target| self.connect(target, &policy, &mut lanes))
                         .collect();
                     superfluous.append(&mut lanes);
                     lanes = fresh;
@@ -89,18 +139,20 @@ impl Lanes {
     }
 
     /// Makes targets, and opens the overflow of those that have no lane yet.
-    fn open(&self, spec: &BackendSpec) -> Result<Vec<(Target, Option<Overflow>)>, String> {
+    fn open(&self, spec: &BackendSpec, most_bytes: u64) -> Result<Vec<(Target, Option<Overflow>)>, String> {
         let known = |name: &BackendName| self.all().any(|lane| lane.name() == name);
         let with_overflow = |target: Target| {
-            let overflow = (!known(&target.name)).then(|| self.overflow(&target.name)).transpose()?;
+            let overflow =
+                (!known(&target.name)).then(|| self.overflow(&target.name, most_bytes)).transpose()?;
             Ok((target, overflow))
         };
         open(spec, &self.data)?.into_iter().map(with_overflow).collect()
     }
 
-    fn overflow(&self, lane: &BackendName) -> Result<Overflow, String> {
+    fn overflow(&self, lane: &BackendName, most_bytes: u64) -> Result<Overflow, String> {
         let dir = self.data.join("overflow").join(lane.as_str());
-        Overflow::open(dir).map_err(|error| format!("backend {lane}: overflow: {error}"))
+        Overflow::open(dir, most_bytes, self.again_from)
+            .map_err(|error| format!("backend {lane}: overflow: {error}"))
     }
 
     /// Hands the target to the lane of its name, or starts one.

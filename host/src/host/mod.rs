@@ -3,6 +3,7 @@
 mod candidate;
 mod gate;
 mod lanes;
+mod retry;
 mod swap;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use candidate::{Candidate, Workshop, plugin_file};
 pub use gate::Gate;
+pub use retry::{Done, Selection, Stays};
 pub use swap::{Refused, SwapStatus, Swapper, with_default_route};
 
 use crate::admin::{self, AdminServer};
@@ -204,7 +206,9 @@ fn swapper(
     let engine = Engine::new(Some(&cache_directory(settings))).map_err(room)?;
     let workshop = Workshop::new(engine, Arc::clone(metrics), worker_count(settings));
     let runtime = tokio::runtime::Handle::current();
-    let lanes = lanes::Lanes::new(data.clone(), dead_letters.clone(), Arc::clone(metrics), runtime);
+    let again_from = journal.stats().cursor;
+    let lanes =
+        lanes::Lanes::new(data.clone(), again_from, dead_letters.clone(), Arc::clone(metrics), runtime);
     let rooms =
         swap::Rooms { gate: Arc::clone(gate), journal: journal.clone(), metrics: Arc::clone(metrics) };
     Ok(Arc::new(Swapper::new(path, settings, Arc::clone(snapshot), rooms, workshop, lanes)))
@@ -227,11 +231,11 @@ fn start_workers(
     dead_letters: &DeadLetters,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let (inboxes, outlets): (Vec<_>, Vec<_>) =
-        (0..worker_count(settings)).map(|_| flume::bounded(INBOX)).unzip();
+    let count = worker_count(settings);
+    let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..count).map(|_| flume::bounded(INBOX)).unzip();
     let start = |(index, inbox)| {
-        let worker =
-            Worker::new(index, inbox, Arc::clone(snapshot), dead_letters.clone(), Arc::clone(metrics));
+        let stores = (journal.clone(), dead_letters.clone());
+        let worker = Worker::new((index, count), inbox, Arc::clone(snapshot), stores, Arc::clone(metrics));
         std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
     };
     let workers = outlets.into_iter().enumerate().map(start).collect::<Result<_, _>>();

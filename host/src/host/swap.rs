@@ -317,6 +317,10 @@ impl Swapper {
         let lanes = self.lanes();
         let drains = lanes.iter().map(|lane| lane.drain(self.drain_limit));
         futures_util::future::join_all(drains).await;
+        let forwarder = self.parts.lock().lanes.take_forwarder();
+        if let Some(forwarder) = forwarder {
+            forwarder.stop().await;
+        }
         self.retiring.close();
         self.retiring.wait().await;
     }

@@ -21,12 +21,15 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Opens or creates the queue; what was not settled is taken again.
+    /// Opens or creates the queue, of at most so many bytes; what was not settled is taken again.
     ///
     /// # Errors
     /// [`LogError`]
-    pub fn open(dir: &Path) -> Result<Self, LogError> {
-        let mut log = SegmentLog::open(dir, LogOptions::default())?;
+    pub fn open(dir: &Path, most_bytes: u64) -> Result<Self, LogError> {
+        // Settled bytes are let go of by whole segments: eight make the whole.
+        let segment_bytes = (most_bytes / 8).clamp(64 << 10, LogOptions::default().segment_bytes);
+        let options = LogOptions { segment_bytes, max_bytes: Some(most_bytes) };
+        let mut log = SegmentLog::open(dir, options)?;
         let cursor = read_cursor(dir).unwrap_or(0).max(log.first_offset());
         log.skip_to(cursor).map_err(io_at(dir))?;
         let ledger = Arc::new(Ledger::new(cursor, 0));
@@ -62,6 +65,11 @@ impl Backlog {
         Ok(records)
     }
 
+    /// How many records have not been taken.
+    pub fn waiting(&self) -> u64 {
+        self.log.next_offset().saturating_sub(self.taken)
+    }
+
     /// Whether everything has been taken.
     pub fn is_exhausted(&self) -> bool {
         self.taken >= self.log.next_offset()
@@ -87,6 +95,10 @@ impl Backlog {
         }
         write_cursor(&self.dir, cursor)?;
         self.written = cursor;
+        if cursor == self.log.next_offset() && self.log.bytes() > 0 {
+            // Nothing is owed: also the segment that is written may go, so that all of the bound is free again.
+            self.log.begin_segment()?;
+        }
         self.log.trim_before(cursor)
     }
 }
@@ -99,14 +111,14 @@ mod tests {
     fn what_was_not_settled_is_taken_again() {
         let dir = tempfile::tempdir().unwrap();
         {
-            let mut backlog = Backlog::open(dir.path()).unwrap();
+            let mut backlog = Backlog::open(dir.path(), 1 << 30).unwrap();
             backlog.append(&[&[b"a"], &[b"b", b"b"], &[b"c"]]).unwrap();
             let mut taken = backlog.take(2).unwrap().into_iter();
             taken.next().unwrap().1.settle();
             assert!(!backlog.is_exhausted());
             backlog.tidy().unwrap();
         }
-        let mut backlog = Backlog::open(dir.path()).unwrap();
+        let mut backlog = Backlog::open(dir.path(), 1 << 30).unwrap();
         let taken = backlog.take(10).unwrap();
         assert_eq!(taken.iter().map(|(record, _)| &record[..]).collect::<Vec<_>>(), [&b"bb"[..], b"c"]);
         assert!(backlog.is_exhausted() && backlog.bytes() > 0);

@@ -91,6 +91,16 @@ impl Feed {
         }
     }
 
+    /// Hands the worker an event that does not come from the log. Never waits.
+    pub(super) fn slip_in(&self, accepted: Accepted) -> Result<(), Box<Accepted>> {
+        let worker = self.worker.lock();
+        let Some(worker) = worker.as_ref() else { return Err(Box::new(accepted)) };
+        worker.try_send(vec![accepted]).map_err(|error| {
+            // It was the only one.
+            Box::new(error.into_inner().remove(0))
+        })
+    }
+
     /// No more is handed out; the worker's inbox closes when it has taken what is in it.
     pub(super) fn stop(&self) {
         // The lock of the place first, as everywhere.
@@ -165,7 +175,7 @@ impl Feed {
             return None;
         };
         let key = key_hash(event.ordering_key());
-        self.takes(key).then(|| Accepted { event, key, at_ms, owed: Owed::new(&self.ledger, offset, bytes) })
+        self.takes(key).then(|| Accepted::by_all(event, key, at_ms, Owed::new(&self.ledger, offset, bytes)))
     }
 
     /// Waits for room in the worker's inbox. False when the feed was stopped meanwhile.

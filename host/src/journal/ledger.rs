@@ -1,7 +1,12 @@
 //! Who owes what: which events of the journal are settled, and how far the cursor may go.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use super::dead_letters::Retried;
 
 /// Events that may be under way at once; a power of two. One bit each.
 pub(super) const WINDOW: u64 = 1 << 20;
@@ -13,6 +18,9 @@ pub(super) struct Ledger {
     cursor: AtomicU64,
     unsettled_bytes: AtomicU64,
     lost: AtomicU64,
+    /// Offsets that the cursor may not pass, by who holds them.
+    holds: Mutex<BTreeMap<u64, u64>>,
+    next_hold: AtomicU64,
 }
 
 impl Ledger {
@@ -23,7 +31,16 @@ impl Ledger {
             cursor: cursor.into(),
             unsettled_bytes: unsettled_bytes.into(),
             lost: AtomicU64::new(0),
+            holds: Mutex::default(),
+            next_hold: AtomicU64::new(0),
         }
+    }
+
+    /// Keeps the cursor from passing an offset whose token is not settled yet.
+    pub(super) fn hold(self: &Arc<Self>, offset: u64) -> Hold {
+        let number = self.next_hold.fetch_add(1, Ordering::Relaxed);
+        self.holds.lock().insert(number, offset);
+        Hold { ledger: Arc::clone(self), number }
     }
 
     /// The lowest offset that is not settled.
@@ -69,6 +86,8 @@ impl Ledger {
 
     /// Moves the cursor over what is settled. Called by one thread only.
     pub(super) fn advance(&self, next: u64) -> u64 {
+        let held = self.holds.lock().values().min().copied();
+        let next = held.map_or(next, |held| held.min(next));
         let mut cursor = self.cursor();
         while cursor < next {
             let (word, bit) = self.place(cursor);
@@ -83,33 +102,52 @@ impl Ledger {
     }
 }
 
+/// Keeps the cursor of a ledger where it is. One that is dropped without [`Hold::release`] holds it to the end of the
+/// process, like a token that is not settled.
 #[derive(Debug)]
-struct Debt {
+pub(super) struct Hold {
     ledger: Arc<Ledger>,
-    offset: u64,
-    bytes: u64,
-    lost: std::sync::atomic::AtomicBool,
+    number: u64,
 }
 
-impl Debt {
-    /// Ends without a trace in the ledger.
-    fn void(mut self) {
-        self.bytes = VOID;
+impl Hold {
+    /// Holds a later offset instead.
+    pub(super) fn move_to(&self, offset: u64) {
+        self.ledger.holds.lock().insert(self.number, offset);
+    }
+
+    pub(super) fn release(self) {
+        self.ledger.holds.lock().remove(&self.number);
     }
 }
 
-/// The size of a debt that was taken back.
-const VOID: u64 = u64::MAX;
+/// To whom something is owed.
+#[derive(Debug)]
+enum Creditor {
+    Log {
+        ledger: Arc<Ledger>,
+        offset: u64,
+        bytes: u64,
+    },
+    Letter(Retried),
+    /// The debt was taken back.
+    Nobody,
+}
+
+#[derive(Debug)]
+struct Debt {
+    creditor: Creditor,
+    lost: AtomicBool,
+}
 
 impl Drop for Debt {
     fn drop(&mut self) {
-        if self.bytes == VOID {
-            return;
-        }
-        if self.lost.load(Ordering::Acquire) {
-            self.ledger.lost.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.ledger.settle(self.offset, self.bytes);
+        let lost = self.lost.load(Ordering::Acquire);
+        match std::mem::replace(&mut self.creditor, Creditor::Nobody) {
+            Creditor::Log { ledger, .. } if lost => _ = ledger.lost.fetch_add(1, Ordering::Relaxed),
+            Creditor::Log { ledger, offset, bytes } => ledger.settle(offset, bytes),
+            Creditor::Letter(retried) if !lost => retried.settled(),
+            Creditor::Letter(_) | Creditor::Nobody => {}
         }
     }
 }
@@ -126,8 +164,16 @@ pub struct Owed {
 
 impl Owed {
     pub(super) fn new(ledger: &Arc<Ledger>, offset: u64, bytes: u64) -> Self {
-        let lost = std::sync::atomic::AtomicBool::new(false);
-        Self { debt: Some(Arc::new(Debt { ledger: Arc::clone(ledger), offset, bytes, lost })) }
+        Self::to(Creditor::Log { ledger: Arc::clone(ledger), offset, bytes })
+    }
+
+    /// The debt for a dead letter that is tried again.
+    pub(super) fn letter(retried: Retried) -> Self {
+        Self::to(Creditor::Letter(retried))
+    }
+
+    fn to(creditor: Creditor) -> Self {
+        Self { debt: Some(Arc::new(Debt { creditor, lost: AtomicBool::new(false) })) }
     }
 
     /// A share that nobody waits for: an event that is not from the journal (any more).
@@ -144,7 +190,7 @@ impl Owed {
     pub(super) fn forget(mut self) {
         if let Some(debt) = self.debt.take() {
             match Arc::try_unwrap(debt) {
-                Ok(debt) => debt.void(),
+                Ok(mut debt) => debt.creditor = Creditor::Nobody,
                 Err(shared) => shared.lost.store(true, Ordering::Release),
             }
         }
@@ -152,7 +198,10 @@ impl Owed {
 
     /// The event's offset in the journal.
     pub fn offset(&self) -> Option<u64> {
-        self.debt.as_ref().map(|debt| debt.offset)
+        match self.debt.as_deref()?.creditor {
+            Creditor::Log { offset, .. } => Some(offset),
+            Creditor::Letter(_) | Creditor::Nobody => None,
+        }
     }
 }
 
@@ -207,6 +256,18 @@ mod tests {
         drop(one);
         two.settle();
         assert_eq!((ledger.advance(1), ledger.lost()), (0, 1));
+    }
+
+    #[test]
+    fn the_cursor_stops_at_what_is_held() {
+        let ledger = Arc::new(Ledger::new(0, 0));
+        let hold = ledger.hold(2);
+        (0..5).for_each(|offset| Owed::new(&ledger, offset, 1).settle());
+        assert_eq!(ledger.advance(5), 2);
+        hold.move_to(4);
+        assert_eq!(ledger.advance(5), 4);
+        hold.release();
+        assert_eq!(ledger.advance(5), 5);
     }
 
     #[test]

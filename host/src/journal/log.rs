@@ -240,6 +240,12 @@ impl SegmentLog {
         Ok(())
     }
 
+    /// Closes the segment that is written, if anything is in it, and begins the next.
+    pub(super) fn begin_segment(&mut self) -> io::Result<()> {
+        let empty = self.segments.back().is_none_or(|segment| segment.bytes == 0);
+        if empty { Ok(()) } else { self.rotate() }
+    }
+
     /// Begins again at `offset`, which must not be below the next one; where the tail was lost.
     pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
         if offset > self.next {

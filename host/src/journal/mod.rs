@@ -8,6 +8,7 @@ mod backlog;
 mod dead_letters;
 mod feeder;
 mod keeper;
+mod lag;
 mod ledger;
 mod log;
 mod reader;
@@ -30,7 +31,8 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 pub use backlog::Backlog;
-pub use dead_letters::{DeadLetter, DeadLetters, Place};
+pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
+pub use lag::Lag;
 pub use ledger::Owed;
 pub use log::{LogError, LogOptions, SegmentLog};
 pub use reader::SegmentReader;
@@ -38,6 +40,7 @@ pub use repair::{Report, SegmentReport, check, repair};
 
 use crate::Event;
 use crate::config::settings::{self, Fsync};
+use crate::names::{BackendName, RouteName};
 use feeder::Feed;
 use keeper::Keeper;
 use ledger::Ledger;
@@ -125,6 +128,27 @@ pub struct Accepted {
     pub at_ms: u64,
     /// To be settled.
     pub owed: Owed,
+    /// Who is to get it.
+    pub scope: Scope,
+}
+
+impl Accepted {
+    /// An event that takes every route that matches it.
+    pub(crate) fn by_all(event: Event, key: u64, at_ms: u64, owed: Owed) -> Self {
+        Self { event, key, at_ms, owed, scope: Scope::All }
+    }
+}
+
+/// Who is to get an event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Scope {
+    /// Whoever a route delivers to.
+    #[default]
+    All,
+    /// This lane alone, by the routes that lead to it.
+    Lane(BackendName),
+    /// Whoever this route delivers to, from that step on.
+    Route(RouteName, usize),
 }
 
 /// One record of the journal.
@@ -283,6 +307,25 @@ impl Journal {
             sender.try_send(Append { events, reply }).map_err(full)?;
         }
         answer.await.unwrap_or(Err(AppendError::Closed))
+    }
+
+    /// A place of its own in the journal for a receiver that could not take the event at that offset. To be called
+    /// before the token of that event is settled.
+    pub fn lag(&self, from: u64) -> Lag {
+        Lag::new(self.shared.dir.clone(), &self.shared.ledger, from)
+    }
+
+    /// Hands events to the workers that are not to be journalled again, such as dead letters that are tried again.
+    ///
+    /// # Errors
+    /// The events, where a worker has no room now or the host is stopping.
+    pub fn hand_out(&self, accepted: Accepted) -> Result<(), Box<Accepted>> {
+        let key = accepted.key;
+        let feed = self.shared.feeds.get().into_iter().flatten().find(|feed| feed.takes(key));
+        match feed {
+            Some(feed) => feed.slip_in(accepted),
+            None => Err(Box::new(accepted)),
+        }
     }
 
     /// What the journal says of itself.

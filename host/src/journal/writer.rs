@@ -134,7 +134,7 @@ impl Writer {
                     let key = key_hash(event.ordering_key());
                     let shard = usize::try_from(key % shares.len() as u64).unwrap_or_default();
                     let owed = Owed::new(&self.shared.ledger, first, bytes);
-                    shares[shard].push(Accepted { event, key, at_ms, owed });
+                    shares[shard].push(Accepted::by_all(event, key, at_ms, owed));
                 }
                 first += 1;
             }

@@ -4,6 +4,7 @@
 //! nothing here is shared or locked. An event is processed by one [`Snapshot`] from beginning to end.
 
 mod held;
+mod lagging;
 mod outbox;
 mod snapshot;
 mod suspension;
@@ -18,8 +19,8 @@ pub use snapshot::{Retirement, Route, Snapshot};
 
 use crate::Event;
 use crate::config::settings::OnError;
-use crate::delivery::Outgoing;
-use crate::journal::{Accepted, DeadLetter, DeadLetters, Owed, Place, now_ms};
+use crate::delivery::{Lane, Outgoing};
+use crate::journal::{Accepted, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
 use crate::plugins::{Failed, Outcome, Step};
 use crate::telemetry::Metrics;
 use held::Held;
@@ -36,6 +37,7 @@ struct Journey {
     at_ms: u64,
     tries: u32,
     owed: Owed,
+    scope: Scope,
 }
 
 impl Journey {
@@ -57,18 +59,23 @@ pub struct Worker {
     held: Held,
     suspension: Suspension,
     metrics: Arc<Metrics>,
+    /// How many workers share the keys.
+    workers: u64,
 }
+
+/// How often lanes that were full are looked at.
+const LOOK: Duration = Duration::from_millis(20);
 
 impl Worker {
     /// A worker that reads its share from `inbox` until that closes.
     pub fn new(
-        index: usize,
+        (index, workers): (usize, usize),
         inbox: Receiver<Vec<Accepted>>,
         snapshot: Arc<ArcSwap<Snapshot>>,
-        dead_letters: DeadLetters,
+        (journal, dead_letters): (Journal, DeadLetters),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let outbox = Outbox::new(dead_letters, Arc::clone(&metrics));
+        let outbox = Outbox::new(journal, dead_letters, Arc::clone(&metrics));
         Self {
             index,
             inbox,
@@ -77,6 +84,7 @@ impl Worker {
             held: Held::default(),
             suspension: Suspension::default(),
             metrics,
+            workers: workers as u64,
         }
     }
 
@@ -89,6 +97,7 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.resume();
+            self.catch_up();
             if self.inbox.is_empty() {
                 self.outbox.flush();
             }
@@ -97,7 +106,8 @@ impl Worker {
     }
 
     fn receive(&mut self) -> Result<Vec<Accepted>, RecvTimeoutError> {
-        let Some(due) = self.held.next_due() else {
+        let look = (!self.outbox.lagging.is_empty()).then(|| Instant::now() + LOOK);
+        let Some(due) = self.held.next_due().into_iter().chain(look).min() else {
             return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
         };
         let pause = due.saturating_duration_since(Instant::now());
@@ -109,28 +119,60 @@ impl Worker {
         self.inbox.recv_timeout(pause)
     }
 
-    fn accept(&mut self, Accepted { event, key, at_ms, owed }: Accepted) {
+    fn accept(&mut self, accepted: Accepted) {
+        self.outbox.lagging.saw(accepted.owed.offset().filter(|_| accepted.scope == Scope::All));
         let snapshot = self.snapshot.load_full();
+        let matched = self.set_out(&snapshot, accepted);
+        if !matched {
+            self.metrics.unmatched.inc();
+        }
+    }
+
+    /// Sends an event along the routes that it takes. Whether there is one.
+    fn set_out(&mut self, snapshot: &Arc<Snapshot>, accepted: Accepted) -> bool {
+        let Accepted { event, key, at_ms, owed, scope } = accepted;
         let mut matched = false;
-        for route in snapshot.table.matches(&event) {
+        for (route, step) in snapshot.ways(&event, &scope) {
             matched = true;
-            snapshot.routes[route].matched.inc();
             let journey = Journey {
-                snapshot: Arc::clone(&snapshot),
+                snapshot: Arc::clone(snapshot),
                 route,
-                step: 0,
+                step,
                 event: event.clone(),
                 key,
                 at_ms,
                 tries: 0,
                 owed: owed.clone(),
+                scope: scope.clone(),
             };
             self.depart(journey);
         }
-        if !matched {
-            self.metrics.unmatched.inc();
+        // A dead letter whose route has gone stays where it is.
+        if matched || !matches!(scope, Scope::Route(..)) {
+            owed.settle();
         }
-        owed.settle();
+        matched
+    }
+
+    /// Reads again, for lanes that were full and have room now, what they missed.
+    fn catch_up(&mut self) {
+        if self.outbox.lagging.is_empty() {
+            return;
+        }
+        // What is on its way to them goes first.
+        self.outbox.flush();
+        let snapshot = self.snapshot.load_full();
+        for (lane, events) in self.outbox.lagging.next(&snapshot.lanes) {
+            for accepted in events {
+                if accepted.key % self.workers == self.index as u64 {
+                    self.set_out(&snapshot, Accepted { scope: Scope::Lane(lane.clone()), ..accepted });
+                } else {
+                    accepted.owed.settle();
+                }
+            }
+        }
+        self.outbox.flush();
+        self.outbox.lagging.settle_up();
     }
 
     /// Sets out, unless an earlier event of the key is held on this route.
@@ -160,9 +202,19 @@ impl Worker {
     /// Several events, or a changed one, came out of a step.
     fn fork(&mut self, journey: Journey, events: Vec<Event>) {
         for event in events {
-            let Journey { ref snapshot, route, step, key, at_ms, ref owed, .. } = journey;
-            let (snapshot, owed) = (Arc::clone(snapshot), owed.clone());
-            self.depart(Journey { snapshot, route, step: step + 1, event, key, at_ms, tries: 0, owed });
+            let Journey { ref snapshot, route, step, key, at_ms, ref owed, ref scope, .. } = journey;
+            let (snapshot, owed, scope) = (Arc::clone(snapshot), owed.clone(), scope.clone());
+            self.depart(Journey {
+                snapshot,
+                route,
+                step: step + 1,
+                event,
+                key,
+                at_ms,
+                tries: 0,
+                owed,
+                scope,
+            });
         }
         journey.owed.settle();
     }
@@ -212,6 +264,9 @@ impl Worker {
         self.outbox.follow(&journey.snapshot);
         let route = &journey.snapshot.routes[journey.route];
         for lane in &route.lanes {
+            if !self.is_for(&journey, &journey.snapshot.lanes[*lane]) {
+                continue;
+            }
             let outgoing = Outgoing {
                 event: journey.event.clone(),
                 key: journey.key,
@@ -222,6 +277,15 @@ impl Worker {
             self.outbox.send(*lane, outgoing);
         }
         journey.owed.settle();
+    }
+
+    /// Whether the lane is to get it now; one that is behind gets it when it is read again.
+    fn is_for(&self, journey: &Journey, lane: &Lane) -> bool {
+        let meant = match &journey.scope {
+            Scope::Lane(name) => name == lane.name(),
+            Scope::All | Scope::Route(..) => true,
+        };
+        meant && !self.outbox.lagging.reads_again(lane.name(), journey.owed.offset())
     }
 
     /// Lets go on what was held and is due, each key in its order.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::delivery::Outgoing;
-use crate::journal::{DeadLetter, DeadLetters, Owed};
+use crate::journal::{DeadLetter, DeadLetters, Journal, Owed};
 use crate::telemetry::Metrics;
 
 use super::Snapshot;
+use super::lagging::Lagging;
 
 /// A group this large is handed over even while more events wait, so that lanes do not idle.
 const GROUP: usize = 256;
@@ -17,11 +18,13 @@ pub(super) struct Outbox {
     letters: Vec<(DeadLetter, Owed)>,
     dead_letters: DeadLetters,
     metrics: Arc<Metrics>,
+    pub(super) lagging: Lagging,
 }
 
 impl Outbox {
-    pub(super) fn new(dead_letters: DeadLetters, metrics: Arc<Metrics>) -> Self {
-        Self { snapshot: None, lanes: Vec::new(), letters: Vec::new(), dead_letters, metrics }
+    pub(super) fn new(journal: Journal, dead_letters: DeadLetters, metrics: Arc<Metrics>) -> Self {
+        let lagging = Lagging::new(journal);
+        Self { snapshot: None, lanes: Vec::new(), letters: Vec::new(), dead_letters, metrics, lagging }
     }
 
     /// From here on events go to the lanes of that snapshot.
@@ -57,7 +60,10 @@ impl Outbox {
     fn flush_lane(&mut self, lane: usize) {
         let Some(snapshot) = self.snapshot.as_ref().filter(|_| !self.lanes[lane].is_empty()) else { return };
         let group = std::mem::take(&mut self.lanes[lane]);
-        snapshot.lanes[lane].push(group);
+        let lane = &snapshot.lanes[lane];
+        if let Err(group) = lane.push(group) {
+            self.lagging.refused(lane, group);
+        }
     }
 
     fn flush_letters(&mut self) {

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use prometheus_client::metrics::counter::Counter;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use crate::Event;
 use crate::delivery::Lane;
+use crate::journal::Scope;
 use crate::names::RouteName;
 use crate::plugins::Step;
 use crate::router::Table;
@@ -49,6 +51,30 @@ impl Retirement {
 }
 
 impl Snapshot {
+    /// The routes that an event takes, each with the step that it begins at.
+    pub(super) fn ways<'a>(
+        &'a self,
+        event: &'a Event,
+        scope: &'a Scope,
+    ) -> impl Iterator<Item = (usize, usize)> + 'a {
+        let (matching, named) = match scope {
+            Scope::All | Scope::Lane(_) => (Some(self.table.matches(event)), None),
+            Scope::Route(name, step) => {
+                (None, self.routes.iter().position(|route| route.name == *name).map(|route| (route, *step)))
+            }
+        };
+        let meant = move |route: &usize| match scope {
+            Scope::Lane(lane) => {
+                self.routes[*route].lanes.iter().any(|index| self.lanes[*index].name() == lane)
+            }
+            Scope::All | Scope::Route(..) => {
+                self.routes[*route].matched.inc();
+                true
+            }
+        };
+        matching.into_iter().flatten().filter(meant).map(|route| (route, 0)).chain(named)
+    }
+
     /// The snapshot before the first and after the last: no route, no lane.
     pub fn empty() -> Self {
         Self {

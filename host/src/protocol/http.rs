@@ -145,17 +145,31 @@ fn text<'a>(attribute: &str, value: &'a HeaderValue) -> Result<Cow<'a, str>, Unr
         .ok_or_else(|| wrong(attribute, &format!("the value of header ce-{attribute} is not UTF-8")))
 }
 
+/// How attribute values are written into headers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderText {
+    /// Percent-encoded, as the binding says.
+    Encoded,
+    /// As they are, in UTF-8: the Go and Java SDKs do not decode (cloudevents/spec#1397).
+    Raw,
+}
+
 /// Writes an event in binary mode: headers, and the data as body.
 pub fn encode_binary(event: &Event) -> (HeaderMap, Bytes) {
+    encode_binary_as(event, HeaderText::Encoded)
+}
+
+/// Writes an event in binary mode, with header values so.
+pub fn encode_binary_as(event: &Event, text: HeaderText) -> (HeaderMap, Bytes) {
     let mut headers = HeaderMap::new();
     headers.insert("ce-specversion", HeaderValue::from_static("1.0"));
     for (name, value) in event.core_attributes() {
         if name != "datacontenttype" {
-            insert(&mut headers, name, value);
+            insert(&mut headers, name, value, text);
         }
     }
     for (name, value) in event.extensions() {
-        insert(&mut headers, name, &value.to_string());
+        insert(&mut headers, name, &value.to_string(), text);
     }
     // JSON is what an event without a media type has; in binary mode that must be said.
     let implied = (event.data_kind() == DataKind::Json).then_some("application/json");
@@ -167,9 +181,14 @@ pub fn encode_binary(event: &Event) -> (HeaderMap, Bytes) {
     (headers, event.data_bytes())
 }
 
-fn insert(headers: &mut HeaderMap, attribute: &str, value: &str) {
+fn insert(headers: &mut HeaderMap, attribute: &str, value: &str, text: HeaderText) {
     let name = HeaderName::from_bytes(format!("ce-{attribute}").as_bytes());
-    let value = HeaderValue::from_str(&encoded(value));
+    let encoded = || HeaderValue::from_str(&encoded(value));
+    let value = match text {
+        HeaderText::Encoded => encoded(),
+        // Control characters have no raw form.
+        HeaderText::Raw => HeaderValue::from_bytes(value.as_bytes()).or_else(|_| encoded()),
+    };
     // Attribute names are lower-case letters and digits, and what is encoded is visible ASCII.
     if let (Ok(name), Ok(value)) = (name, value) {
         headers.insert(name, value);

@@ -68,6 +68,8 @@ pub struct Metrics {
     retries: Family<LaneLabel, Counter>,
     dead: Family<LaneLabel, Counter>,
     overflowed: Family<LaneLabel, Counter>,
+    lane_refused: Family<LaneLabel, Counter>,
+    breaker: Family<LaneLabel, Gauge>,
     queued: Family<LaneLabel, Gauge>,
     latency: Family<LaneLabel, Histogram>,
     /// The generation of the active snapshot.
@@ -124,6 +126,10 @@ pub struct LaneMetrics {
     pub dead: Counter,
     /// Events that went to the overflow on disk.
     pub overflowed: Counter,
+    /// Events that found no room and wait in the journal.
+    pub refused: Counter,
+    /// The breaker: 0 closed, 1 half-open, 2 open.
+    pub breaker: Gauge,
     /// Events waiting in memory.
     pub queued: Gauge,
     /// Seconds from acceptance to confirmation.
@@ -183,6 +189,8 @@ impl Metrics {
             retries: Family::default(),
             dead: Family::default(),
             overflowed: Family::default(),
+            lane_refused: Family::default(),
+            breaker: Family::default(),
             queued: Family::default(),
             latency,
             generation,
@@ -216,6 +224,16 @@ impl Metrics {
             "lane_overflowed",
             "events that went to a lane's overflow",
             metrics.overflowed.clone(),
+        );
+        registry.register(
+            "lane_refused",
+            "events that found a lane full and wait in the journal",
+            metrics.lane_refused.clone(),
+        );
+        registry.register(
+            "lane_breaker",
+            "breaker of a lane: 0 closed, 1 half-open, 2 open",
+            metrics.breaker.clone(),
         );
         registry.register("lane_queued", "events waiting in a lane's memory", metrics.queued.clone());
         registry.register(
@@ -264,6 +282,8 @@ impl Metrics {
             retries: self.retries.get_or_create(&label).clone(),
             dead: self.dead.get_or_create(&label).clone(),
             overflowed: self.overflowed.get_or_create(&label).clone(),
+            refused: self.lane_refused.get_or_create(&label).clone(),
+            breaker: self.breaker.get_or_create(&label).clone(),
             queued: self.queued.get_or_create(&label).clone(),
             latency: self.latency.get_or_create(&label).clone(),
         }

@@ -24,10 +24,11 @@ use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use tokio::sync::mpsc;
 
-pub use settings::{Acks, Compression, Kafka, KafkaContent, SaslMechanism, SecurityProtocol};
+pub use settings::{Acks, Compression, Kafka, SaslMechanism, SecurityProtocol};
 
 use self::reports::{Listener, Place, Report, Tag};
 use self::words::Words;
+use super::content::Content;
 use super::rounds::Rounds;
 use super::{Backend, Failure, Item, Outcomes, Receipt};
 use crate::Event;
@@ -133,8 +134,8 @@ impl Cluster {
 
     fn produce(&self, producer: &Producer, event: &Event, tag: Box<Tag>) -> Result<(), RDKafkaErrorCode> {
         let encoded = match self.settings.content {
-            KafkaContent::Structured => kafka::encode_structured(event),
-            KafkaContent::Binary => kafka::encode_binary(event),
+            Content::Structured => kafka::encode_structured(event),
+            Content::Binary => kafka::encode_binary(event),
         };
         let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
         for (name, value) in &encoded.headers {

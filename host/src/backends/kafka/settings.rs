@@ -9,6 +9,7 @@ use rdkafka::error::KafkaError;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::super::content::Content;
 use super::super::{Settings, Target};
 use super::Cluster;
 use crate::config::units::{Size, Span};
@@ -64,7 +65,7 @@ pub struct Kafka {
     /// `source`) where absent, and for events without that attribute.
     pub key: Option<String>,
     /// How an event is carried.
-    pub content: KafkaContent,
+    pub content: Content,
     /// Create the topic if it is missing, with the broker's defaults.
     pub auto_create: bool,
     /// More properties of librdkafka, by its names; values are text.
@@ -93,7 +94,7 @@ impl Default for Kafka {
             batch_size: Size(1_000_000),
             timeout: Span::millis(10_000),
             key: None,
-            content: KafkaContent::Structured,
+            content: Content::Structured,
             auto_create: false,
             properties: BTreeMap::new(),
         }
@@ -110,16 +111,6 @@ pub enum Compression {
     Snappy,
     Lz4,
     Zstd,
-}
-
-/// `events.kafka.content`
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum KafkaContent {
-    /// One JSON document.
-    Structured,
-    /// Attributes as headers, data as value.
-    Binary,
 }
 
 /// `events.kafka.security_protocol`

@@ -72,21 +72,6 @@ impl Publisher {
         }
     }
 
-    fn says(&self, what: impl fmt::Display) -> String {
-        format!("backend {}: {what}", self.name)
-    }
-
-    /// The failure with the backend's name before its text.
-    fn named(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Retry(text) => Failure::Retry(self.says(text)),
-            Failure::BackOff(pause, text) => Failure::BackOff(pause, self.says(text)),
-            Failure::Reconnect(text) => Failure::Reconnect(self.says(text)),
-            Failure::Reject(text) => Failure::Reject(self.says(text)),
-            Failure::Held => Failure::Held,
-        }
-    }
-
     async fn open(&self) -> Result<Connection, Failure> {
         let client = connection::open(&self.settings, &self.servers, &self.complaints, &self.address).await?;
         if !self.settings.jetstream {
@@ -191,8 +176,9 @@ impl Publisher {
             let (subject, acknowledgement) = sent?;
             let stored = acknowledgement.await.map_err(|error| {
                 let complaint = self.complaints.about(&subject);
-                let failure = refusal::of(&error, &subject, &self.address);
-                complaint.map_or(failure, |complaint| refusal::denied(&complaint, &self.address))
+                let failure = refusal::of(&error, &subject, &self.address, &self.subject);
+                complaint
+                    .map_or(failure, |complaint| refusal::denied(&complaint, &self.address, &self.subject))
             })?;
             let again = if stored.duplicate { " (it was there)" } else { "" };
             Ok(Receipt(Some(format!("{} {}{again}", stored.stream, stored.sequence).into())))
@@ -216,7 +202,7 @@ impl Publisher {
         let sent = context.send_publish(subject.clone(), message).await;
         match sent {
             Ok(acknowledgement) => Ok((subject, acknowledgement)),
-            Err(error) => Err(refusal::of(&error, &subject, &self.address)),
+            Err(error) => Err(refusal::of(&error, &subject, &self.address, &self.subject)),
         }
     }
 
@@ -301,7 +287,7 @@ impl Publisher {
                 None => Ok(Receipt::default()),
                 Some(complaint) => {
                     failed.push(item.key);
-                    Err(refusal::denied(&complaint, &self.address))
+                    Err(refusal::denied(&complaint, &self.address, &self.subject))
                 }
             }
         };
@@ -315,7 +301,7 @@ impl Backend for Publisher {
         self.connection = None;
         self.complaints.clear();
         self.allowed.clear();
-        let connection = self.open().await.map_err(|failure| self.named(failure))?;
+        let connection = self.open().await.map_err(|failure| failure.of(&self.name))?;
         self.connection = Some(connection);
         Ok(())
     }
@@ -338,7 +324,7 @@ impl Backend for Publisher {
                 outcomes
             }
         };
-        outcomes.into_iter().map(|outcome| outcome.map_err(|failure| self.named(failure))).collect()
+        outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
     }
 
     async fn close(&mut self) {

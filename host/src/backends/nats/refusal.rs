@@ -8,6 +8,7 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 
 use super::MENDED_BY_HAND;
+use crate::backends::template::Template;
 use crate::backends::{Failure, innermost};
 
 /// Space and leaders do not come back within milliseconds.
@@ -16,10 +17,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 const TOO_LARGE: ErrorCode = ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM;
 
 /// A publish that was not acknowledged.
-pub(super) fn of(error: &PublishError, subject: &str, shown: &str) -> Failure {
+pub(super) fn of(error: &PublishError, subject: &str, shown: &str, subjects: &Template) -> Failure {
     let refused = error.source().and_then(|source| source.downcast_ref::<jetstream::Error>());
     match (error.kind(), refused) {
-        (PublishErrorKind::StreamNotFound, _) => Failure::BackOff(
+        (PublishErrorKind::StreamNotFound, _) => subjects.nowhere(
             MENDED_BY_HAND,
             format!(
                 "no stream at nats {shown} has the subject {subject:?}, or JetStream is not enabled there; add the subject to a stream (`nats stream add` or `edit`), or set create_stream"
@@ -57,8 +58,8 @@ fn by_code(refused: &jetstream::Error, subject: &str, shown: &str) -> Failure {
 }
 
 /// The server said that the user may not publish there.
-pub(super) fn denied(complaint: &str, shown: &str) -> Failure {
-    Failure::BackOff(
+pub(super) fn denied(complaint: &str, shown: &str, subjects: &Template) -> Failure {
+    subjects.nowhere(
         MENDED_BY_HAND,
         format!(
             "nats at {shown} complained: {complaint}; let the user publish there, and subscribe to its inbox"

@@ -11,7 +11,6 @@ use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
 
-use super::refusal::Fixed;
 use super::{Rabbitmq, connection, refusal};
 use crate::Event;
 use crate::backends::content::Content;
@@ -73,21 +72,6 @@ impl Publisher {
         routing_key: Template,
     ) -> Self {
         Self { name, address, settings, uri, routing_key, open: None, largest: None }
-    }
-
-    fn says(&self, what: impl fmt::Display) -> String {
-        format!("backend {}: {what}", self.name)
-    }
-
-    /// The failure with the backend's name before its text.
-    fn named(&self, failure: Failure) -> Failure {
-        match failure {
-            Failure::Retry(text) => Failure::Retry(self.says(text)),
-            Failure::BackOff(pause, text) => Failure::BackOff(pause, self.says(text)),
-            Failure::Reconnect(text) => Failure::Reconnect(self.says(text)),
-            Failure::Reject(text) => Failure::Reject(self.says(text)),
-            Failure::Held => Failure::Held,
-        }
     }
 
     fn message(&self, event: &Event) -> Result<Message, Failure> {
@@ -212,8 +196,8 @@ impl Publisher {
     }
 
     fn unroutable(&self, message: &Message) -> Failure {
-        let fixed = if self.routing_key.is_fixed() { Fixed::ForAll } else { Fixed::ForThis };
-        refusal::unroutable(&self.settings.exchange, message.routing_key.as_str(), &self.address, fixed)
+        let text = refusal::unroutable(&self.settings.exchange, message.routing_key.as_str(), &self.address);
+        self.routing_key.nowhere(refusal::PAUSE, text)
     }
 
     /// A message that is too large takes those beside it down with the channel; only it is to blame.
@@ -232,9 +216,9 @@ impl Backend for Publisher {
     async fn connect(&mut self) -> Result<(), Failure> {
         self.close().await;
         let connection = connection::open(&self.settings, &self.uri, &self.address).await;
-        let connection = connection.map_err(|failure| self.named(failure))?;
+        let connection = connection.map_err(|failure| failure.of(&self.name))?;
         let channel = connection::channel(&connection).await.map_err(|error| {
-            Failure::Retry(self.says(format_args!("cannot open a channel at {}: {error}", self.address)))
+            Failure::Retry(format!("cannot open a channel at {}: {error}", self.address)).of(&self.name)
         })?;
         self.open = Some(Open { connection, channel });
         Ok(())
@@ -242,7 +226,7 @@ impl Backend for Publisher {
 
     async fn publish(&mut self, batch: &[Item]) -> Outcomes {
         let Some(mut open) = self.open.take() else {
-            return vec![Err(Failure::Reconnect(self.says("not connected"))); batch.len()];
+            return vec![Err(Failure::Reconnect("not connected".into()).of(&self.name)); batch.len()];
         };
         let mut rounds = Rounds::new(batch, self.settings.window);
         while let Some(round) = rounds.next() {
@@ -250,7 +234,11 @@ impl Backend for Publisher {
             rounds.settle(round, outcomes);
         }
         self.open = Some(open);
-        rounds.outcomes().into_iter().map(|outcome| outcome.map_err(|failure| self.named(failure))).collect()
+        rounds
+            .outcomes()
+            .into_iter()
+            .map(|outcome| outcome.map_err(|failure| failure.of(&self.name)))
+            .collect()
     }
 
     async fn close(&mut self) {

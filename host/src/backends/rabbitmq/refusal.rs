@@ -10,7 +10,7 @@ use super::connection::is;
 use crate::backends::Failure;
 
 /// Queues are not emptied and alarms not cleared within milliseconds.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// A publish that ended in an error.
 pub(super) fn of(error: &lapin::Error, exchange: &str, shown: &str) -> Failure {
@@ -56,24 +56,11 @@ pub(super) fn nacked(routing_key: &str, shown: &str) -> Failure {
     )
 }
 
-/// No queue took an event. `pause` where that holds for every event.
-pub(super) fn unroutable(exchange: &str, routing_key: &str, shown: &str, fixed: Fixed) -> Failure {
-    let text = format!(
+/// No queue took an event.
+pub(super) fn unroutable(exchange: &str, routing_key: &str, shown: &str) -> String {
+    format!(
         "no queue of rabbitmq at {shown} is bound to exchange {exchange:?} for the routing key {routing_key:?}; bind one, or set mandatory: false"
-    );
-    match fixed {
-        Fixed::ForAll => Failure::BackOff(PAUSE, text),
-        Fixed::ForThis => Failure::Retry(text),
-    }
-}
-
-/// Whether all events have the same routing key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fixed {
-    /// What holds for one holds for the next: they wait.
-    ForAll,
-    /// Others may well have a queue.
-    ForThis,
+    )
 }
 
 /// The broker's memory or disk is full, and it reads no more.

@@ -1,12 +1,21 @@
 //! Events that could not be delivered or processed, each with its reason, found by number.
 
+mod filter;
+mod retried;
+
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+pub use filter::Filter;
+pub(super) use retried::Retried;
 
 use crate::Event;
 use crate::names::{BackendName, Digest, PluginName, RouteName};
@@ -67,6 +76,9 @@ pub struct DeadLetters {
     letters: Keyspace,
     next: Arc<AtomicU64>,
     count: Arc<AtomicU64>,
+    /// Letters that are being tried again.
+    under_way: Arc<Mutex<HashSet<u64>>>,
+    arrived: Arc<Notify>,
 }
 
 impl DeadLetters {
@@ -82,7 +94,14 @@ impl DeadLetters {
         let last = letters.last_key_value().map(fjall::Guard::key).transpose().map_err(cannot)?;
         let next = last.map_or(1, |key| number(&key) + 1);
         let count = letters.len().map_err(cannot)? as u64;
-        Ok(Self { database, letters, next: Arc::new(next.into()), count: Arc::new(count.into()) })
+        Ok(Self {
+            database,
+            letters,
+            next: Arc::new(next.into()),
+            count: Arc::new(count.into()),
+            under_way: Arc::default(),
+            arrived: Arc::default(),
+        })
     }
 
     /// Keeps letters, all or none; they are on the disk when this returns. Blocks.
@@ -98,15 +117,49 @@ impl DeadLetters {
         }
         batch.commit().map_err(|error| format!("cannot keep a dead letter: {error}"))?;
         self.count.fetch_add(count, Ordering::Relaxed);
+        self.arrived.notify_one();
         Ok(())
     }
 
     /// All letters in the order of their numbers.
-    pub fn iter(&self) -> impl Iterator<Item = DeadLetter> {
-        self.letters.iter().filter_map(|entry| {
+    pub fn iter(&self) -> impl Iterator<Item = DeadLetter> + use<> {
+        self.after(0)
+    }
+
+    /// The letters of higher numbers, in their order. Blocks.
+    pub fn after(&self, id: u64) -> impl Iterator<Item = DeadLetter> + use<> {
+        self.letters.range((id + 1).to_be_bytes()..).filter_map(|entry| {
             let (key, value) = entry.into_inner().ok()?;
             decode(number(&key), &value)
         })
+    }
+
+    /// The highest number that was given.
+    pub fn last(&self) -> u64 {
+        self.next.load(Ordering::Relaxed) - 1
+    }
+
+    /// Removes letters; they are gone from the disk when this returns. Blocks.
+    ///
+    /// # Errors
+    /// What the disk says; all are there then.
+    pub fn remove(&self, ids: &[u64]) -> Result<u64, String> {
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        let mut count = 0;
+        for id in ids {
+            if self.letters.contains_key(id.to_be_bytes()).unwrap_or(false) {
+                batch.remove(&self.letters, id.to_be_bytes());
+                count += 1;
+            }
+        }
+        batch.commit().map_err(|error| format!("cannot remove dead letters: {error}"))?;
+        self.count.fetch_sub(count, Ordering::Relaxed);
+        Ok(count)
+    }
+
+    /// Waits until letters were kept since the last time.
+    pub async fn arrived(&self) {
+        self.arrived.notified().await;
     }
 
     /// The letter of that number.
@@ -167,7 +220,12 @@ fn decode(id: u64, value: &[u8]) -> Option<DeadLetter> {
 mod tests {
     use super::*;
 
-    fn letter(id: &str, place: Place) -> DeadLetter {
+    pub(super) fn store() -> (DeadLetters, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        (DeadLetters::open(dir.path()).unwrap(), dir)
+    }
+
+    pub(super) fn letter(id: &str, place: Place) -> DeadLetter {
         DeadLetter {
             id: 0,
             event: Event::builder(id, "s", "t").json(&b"{\"a\": 1.0}"[..]).build().unwrap(),

@@ -1,0 +1,181 @@
+//! One url: requests for events, in order per key.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::signature::{Signer, message_id};
+use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
+use crate::Event;
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost};
+use crate::protocol::{http, json};
+
+pub(super) struct Receiver {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    address: String,
+    signer: Signer,
+    mode: WebhookMode,
+    encoding: http::HeaderText,
+    concurrency: usize,
+    /// Who asks for permission, if it must.
+    origin: Option<String>,
+    rate: Option<f64>,
+    /// It said 410: it gets nothing more until the settings change.
+    gone: AtomicBool,
+}
+
+impl Receiver {
+    pub(super) fn new(
+        client: reqwest::Client,
+        url: reqwest::Url,
+        address: String,
+        signer: Signer,
+        settings: &Webhook,
+    ) -> Self {
+        Self {
+            client,
+            url,
+            address,
+            signer,
+            mode: settings.mode,
+            encoding: match settings.header_encoding {
+                HeaderEncoding::Spec => http::HeaderText::Encoded,
+                HeaderEncoding::Raw => http::HeaderText::Raw,
+            },
+            concurrency: settings.concurrency.max(1),
+            origin: settings.handshake.then(|| settings.origin.clone()),
+            rate: None,
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    async fn post_event(&self, event: &Event) -> Result<Receipt, Failure> {
+        let (headers, body) = match self.mode {
+            WebhookMode::Binary => http::encode_binary_as(event, self.encoding),
+            WebhookMode::Structured => {
+                let mut document = Vec::new();
+                json::encode(event, &mut document);
+                (content_type("application/cloudevents+json; charset=utf-8"), document.into())
+            }
+            WebhookMode::Batched => return self.post_batch(&[event]).await,
+        };
+        self.post(&message_id(event.id()), headers, body).await
+    }
+
+    async fn post_batch(&self, events: &[&Event]) -> Result<Receipt, Failure> {
+        let mut document = Vec::new();
+        json::encode_batch(events.iter().copied(), &mut document);
+        let headers = content_type("application/cloudevents-batch+json; charset=utf-8");
+        let first = events.first().map(|event| message_id(event.id())).unwrap_or_default();
+        self.post(&format!("{first}+{}", events.len() - 1), headers, document.into()).await
+    }
+
+    async fn post(&self, id: &str, mut headers: HeaderMap, body: Bytes) -> Result<Receipt, Failure> {
+        if self.gone.load(Ordering::Relaxed) {
+            return Err(self.wants_no_more());
+        }
+        self.signer.sign(id, &body, &mut headers);
+        let sent = self.client.post(self.url.clone()).headers(headers).body(body).send().await;
+        match sent {
+            Ok(response) if response.status() == StatusCode::GONE => {
+                self.gone.store(true, Ordering::Relaxed);
+                Err(self.wants_no_more())
+            }
+            Ok(response) => answer::verdict(&self.address, response.status(), response.headers()),
+            Err(error) if error.is_timeout() => {
+                Err(Failure::Retry(format!("{} did not answer in time", self.address)))
+            }
+            Err(error) if error.is_redirect() => {
+                Err(Failure::Reject(format!("{} leads astray: {}", self.address, innermost(&error))))
+            }
+            Err(error) => {
+                Err(Failure::Reconnect(format!("cannot reach {}: {}", self.address, innermost(&error))))
+            }
+        }
+    }
+
+    fn wants_no_more(&self) -> Failure {
+        Failure::Reject(format!(
+            "{} answered 410 Gone: it wants no more events and gets none; remove the url, or reload changed settings",
+            self.address
+        ))
+    }
+
+    /// The events of one key one after the other, up to the first that fails.
+    async fn post_key(&self, batch: &[Item], indices: Vec<usize>) -> Vec<(usize, Result<Receipt, Failure>)> {
+        let mut outcomes = Vec::with_capacity(indices.len());
+        let mut failed = false;
+        for index in indices {
+            let outcome =
+                if failed { Err(Failure::Held) } else { self.post_event(&batch[index].event).await };
+            // A rejected event is out of the way; the next of its key may go.
+            failed |= !matches!(outcome, Ok(_) | Err(Failure::Reject(_)));
+            outcomes.push((index, outcome));
+        }
+        outcomes
+    }
+
+    /// Each key after its order, several keys at once.
+    async fn post_keys(&self, batch: &[Item]) -> Outcomes {
+        let mut keys: Vec<Vec<usize>> = Vec::new();
+        let mut place = HashMap::new();
+        for (index, item) in batch.iter().enumerate() {
+            let key = *place.entry(item.key).or_insert_with(|| {
+                keys.push(Vec::new());
+                keys.len() - 1
+            });
+            keys[key].push(index);
+        }
+        let mut outcomes: Outcomes = vec![Err(Failure::Held); batch.len()];
+        let mut waiting = keys.into_iter();
+        let mut running: FuturesUnordered<_> =
+            waiting.by_ref().take(self.concurrency).map(|indices| self.post_key(batch, indices)).collect();
+        while let Some(finished) = running.next().await {
+            for (index, outcome) in finished {
+                outcomes[index] = outcome;
+            }
+            running.extend(waiting.next().map(|indices| self.post_key(batch, indices)));
+        }
+        outcomes
+    }
+}
+
+fn content_type(kind: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+}
+
+#[async_trait]
+impl Backend for Receiver {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        // Connections are made by need; that nobody is there shows with the first event, or the question.
+        if let Some(origin) = &self.origin {
+            let asked = handshake::ask(&self.client, &self.url, origin, &self.address).await;
+            self.rate = asked.map_err(Failure::Retry)?.rate;
+        }
+        Ok(())
+    }
+
+    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        if self.mode != WebhookMode::Batched {
+            return self.post_keys(batch).await;
+        }
+        let events: Vec<&Event> = batch.iter().map(|item| &item.event).collect();
+        match self.post_batch(&events).await {
+            // One that is hopeless must not take the others with it.
+            Err(Failure::Reject(_)) if batch.len() > 1 => self.post_keys(batch).await,
+            outcome => vec![outcome; batch.len()],
+        }
+    }
+
+    fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
+    async fn close(&mut self) {}
+}

@@ -1,0 +1,151 @@
+//! What follows from a backend's answers: settled, tried again, or given up.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::pending::Pending;
+use super::publisher::Publisher;
+use super::{Outgoing, Policy, pause};
+use crate::backends::{Failure, Outcomes};
+use crate::journal::now_ms;
+
+/// Where the events of a batch go, before it is done.
+#[derive(Default)]
+struct Sorted {
+    confirmed: u64,
+    failed: u64,
+    /// To be tried before all others, after a new connection.
+    first: Vec<Pending>,
+    /// To be tried again at their time.
+    held: Vec<(Pending, Instant)>,
+    given_up: Vec<(Pending, String)>,
+    lost: Option<Failure>,
+    said: Option<String>,
+}
+
+impl Publisher {
+    /// Settles what is confirmed, gives back what is to be tried again, and returns what is given up.
+    pub(super) fn sort(
+        &mut self,
+        batch: Vec<Pending>,
+        outcomes: Outcomes,
+        policy: &Policy,
+    ) -> Vec<(Pending, String)> {
+        let (now, at_ms) = (Instant::now(), now_ms());
+        let mut sorted = Sorted::default();
+        let mut waiting: Vec<u64> = Vec::new();
+        let missing = std::iter::repeat_with(|| {
+            Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
+        });
+        for (pending, outcome) in batch.into_iter().zip(outcomes.into_iter().chain(missing)) {
+            let Err(failure) = outcome else {
+                sorted.confirmed += 1;
+                self.confirmed(pending, at_ms, policy);
+                continue;
+            };
+            if !matches!(failure, Failure::Held) {
+                self.shared.metrics.failures.inc();
+            }
+            let key = pending.outgoing.key;
+            if waiting.contains(&key) {
+                sorted.held.push((pending, now));
+            } else if self.failed(pending, failure, now, policy, &mut sorted) {
+                waiting.push(key);
+            }
+        }
+        self.conclude(sorted, now, policy)
+    }
+
+    /// Decides on one failure. Whether the rest of its key has to wait behind it.
+    fn failed(
+        &mut self,
+        mut pending: Pending,
+        failure: Failure,
+        now: Instant,
+        policy: &Policy,
+        sorted: &mut Sorted,
+    ) -> bool {
+        let backend_is_well = matches!(failure, Failure::Held | Failure::Reject(_) | Failure::Unroutable(_));
+        sorted.failed += u64::from(!backend_is_well);
+        match failure {
+            Failure::Reconnect(_) => {
+                sorted.lost.get_or_insert(failure);
+                sorted.first.push(pending);
+                return false;
+            }
+            Failure::Held => sorted.held.push((pending, now)),
+            Failure::Reject(reason) => {
+                pending.tries += 1;
+                sorted.said = Some(reason.clone());
+                sorted.given_up.push((pending, reason));
+                return false;
+            }
+            Failure::BackOff(pause, reason) => {
+                let until = now + pause;
+                self.not_before = Some(self.not_before.map_or(until, |before| before.max(until)));
+                sorted.said = Some(reason);
+                sorted.held.push((pending, until));
+            }
+            Failure::Retry(reason) | Failure::Unroutable(reason) => {
+                pending.tries += 1;
+                sorted.said = Some(reason.clone());
+                if pending.tries > self.target.max_retries.unwrap_or(policy.max_retries) {
+                    sorted.given_up.push((pending, reason));
+                    return false;
+                }
+                self.shared.metrics.retries.inc();
+                let due = now + pause::before(pending.tries, self.target.pause, policy);
+                sorted.held.push((pending, due));
+            }
+        }
+        true
+    }
+
+    fn conclude(&mut self, sorted: Sorted, now: Instant, policy: &Policy) -> Vec<(Pending, String)> {
+        let Sorted { confirmed, failed, first, held, given_up, lost, said } = sorted;
+        self.pendings.put_first(first);
+        self.pendings.hold(held);
+        // A receiver that rejects an event is there and answers.
+        self.breaker.record(confirmed + given_up.len() as u64, failed, now, &policy.breaker);
+        self.show_breaker();
+        if confirmed > 0 {
+            self.failures = 0;
+        }
+        if let Some(failure) = lost {
+            self.connected = false;
+            self.lost(&failure);
+            // A webhook connects by need: without a pause nobody there would be asked without end.
+            let until = now + pause::before(self.failures, None, policy);
+            self.not_before = Some(self.not_before.map_or(until, |before| before.max(until)));
+            self.failures += 1;
+        } else {
+            self.shared.view.lock().error = said;
+        }
+        given_up
+    }
+
+    fn confirmed(&self, pending: Pending, at_ms: u64, policy: &Policy) {
+        let Outgoing { event, at_ms: accepted, owed, .. } = pending.outgoing;
+        owed.settle();
+        let latency_ms = at_ms.saturating_sub(accepted);
+        self.shared.delivered.fetch_add(1, Ordering::Relaxed);
+        self.shared.metrics.published.inc();
+        if policy.track_latency {
+            self.shared.metrics.latency.observe(Duration::from_millis(latency_ms).as_secs_f64());
+        }
+        if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
+            let document_id =
+                event.subject().and_then(|subject| subject.strip_prefix("document/")).unwrap_or_default();
+            tracing::info!(
+                event_id = event.id(),
+                event_type = event.kind(),
+                document_id,
+                backend = %self.shared.name,
+                latency_ms,
+                "event published"
+            );
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The task that publishes: connect, take a batch, hand it to the backend, act on what it says.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::breaker::{Allowed, Breaker};
+use super::burial::Burial;
+use super::lane::Shared;
+use super::pending::{Pending, Pendings};
+use super::rate::Bucket;
+use super::{BreakerState, Policy, State, pause};
+use crate::backends::{Failure, Item, Target};
+use crate::journal::{DeadLetters, now_ms};
+
+/// How often settled overflow is let go of.
+const TIDY: Duration = Duration::from_millis(200);
+/// The longest a close may take.
+pub(super) const CLOSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Publisher {
+    pub(super) shared: Arc<Shared>,
+    pub(super) target: Target,
+    pub(super) connected: bool,
+    /// Connections that were lost or could not be made since an event was last confirmed.
+    pub(super) failures: u32,
+    /// The receiver, the breaker or the rate asked for a pause.
+    pub(super) not_before: Option<Instant>,
+    pub(super) pendings: Pendings,
+    pub(super) breaker: Breaker,
+    burial: Burial,
+    bucket: Bucket,
+    tidied: Instant,
+}
+
+impl Publisher {
+    pub(super) fn new(shared: Arc<Shared>, target: Target, dead_letters: DeadLetters) -> Self {
+        Self {
+            burial: Burial::new(shared.name.clone(), dead_letters, shared.metrics.dead.clone()),
+            shared,
+            target,
+            connected: false,
+            failures: 0,
+            not_before: None,
+            pendings: Pendings::default(),
+            breaker: Breaker::default(),
+            bucket: Bucket::new(Instant::now()),
+            tidied: Instant::now(),
+        }
+    }
+
+    pub(super) async fn run(mut self) {
+        while !self.shared.abandoned.is_cancelled() {
+            self.go_over().await;
+            self.tidy();
+            if !self.ready().await {
+                continue;
+            }
+            let policy = self.shared.policy.read().clone();
+            let most = self.most(&policy);
+            let batch = self.batch(most, &policy);
+            if !batch.is_empty() {
+                self.publish(batch, most, &policy).await;
+            } else if self.finished() {
+                break;
+            } else {
+                self.rest().await;
+            }
+        }
+        self.let_go();
+        let close = tokio::time::timeout(CLOSE, self.target.backend.close());
+        if close.await.is_err() {
+            tracing::debug!(backend = %self.shared.name, "the connection did not close in time");
+        }
+    }
+
+    fn finished(&self) -> bool {
+        // What is on disk may stay there; a key that waits for its retry is worth waiting for.
+        self.shared.draining.is_cancelled() && self.pendings.is_empty() && self.shared.queue.lock().len() == 0
+    }
+
+    /// Takes another target over, if one was given.
+    async fn go_over(&mut self) {
+        let next = self.shared.next_target.lock().take();
+        if let Some(target) = next {
+            let mut before = std::mem::replace(&mut self.target, target);
+            before.backend.close().await;
+            self.shared.view.lock().address.clone_from(&self.target.address);
+            (self.connected, self.failures, self.not_before) = (false, 0, None);
+            self.breaker.close();
+            self.show_breaker();
+            self.show(State::Connecting, None);
+        }
+    }
+
+    /// Connects if need be. False where that did not work; it has then paused.
+    async fn ready(&mut self) -> bool {
+        if self.connected {
+            return true;
+        }
+        if self.not_before.is_some_and(|until| until > Instant::now()) && !self.shared.draining.is_cancelled()
+        {
+            self.rest().await;
+            return false;
+        }
+        if let Err(failure) = self.target.backend.connect().await {
+            self.lost(&failure);
+            if self.shared.draining.is_cancelled() {
+                // Nothing can be delivered: the rest stays where it is.
+                self.shared.abandoned.cancel();
+                return false;
+            }
+            self.failures += 1;
+            let policy = self.shared.policy.read().clone();
+            let pause = match failure {
+                Failure::BackOff(pause, _) => pause,
+                _ => pause::before(self.failures, None, &policy),
+            };
+            self.sleep(pause).await;
+            return false;
+        }
+        self.connected = true;
+        // A connection that was lost before shows what it is worth by its first confirmation.
+        let error = self.shared.view.lock().error.take().filter(|_| self.failures > 0);
+        self.show(State::Up, error);
+        true
+    }
+
+    pub(super) fn lost(&mut self, failure: &Failure) {
+        let message = failure.to_string();
+        let known = self.shared.view.lock().error.as_ref() == Some(&message);
+        if !known {
+            tracing::warn!(backend = %self.shared.name, "{message}");
+        }
+        self.show(State::Down, Some(message));
+    }
+
+    fn show(&self, state: State, error: Option<String>) {
+        let mut view = self.shared.view.lock();
+        if view.state != state {
+            tracing::info!(backend = %self.shared.name, address = %view.address, "{}", format!("{state:?}").to_lowercase());
+            view.since_ms = now_ms();
+        }
+        (view.state, view.error) = (state, error);
+    }
+
+    pub(super) fn show_breaker(&self) {
+        let state = self.breaker.state();
+        let before = std::mem::replace(&mut self.shared.view.lock().breaker, state);
+        if before == state {
+            return;
+        }
+        self.shared.metrics.breaker.set(match state {
+            BreakerState::Closed => 0,
+            BreakerState::HalfOpen => 1,
+            BreakerState::Open => 2,
+        });
+        match state {
+            BreakerState::Open if before == BreakerState::Closed => {
+                tracing::warn!(backend = %self.shared.name, "too many publishes fail: the breaker is open, probes follow");
+            }
+            BreakerState::Closed => tracing::info!(backend = %self.shared.name, "the breaker is closed"),
+            _ => {}
+        }
+    }
+
+    /// How many events may be tried now; where none may, until when the lane rests.
+    fn most(&mut self, policy: &Policy) -> usize {
+        let now = Instant::now();
+        if self.not_before.is_some_and(|until| until > now) {
+            return 0;
+        }
+        self.not_before = None;
+        let allowed = self.breaker.allows(now);
+        self.show_breaker();
+        let most = match allowed {
+            Allowed::All => policy.batch,
+            Allowed::Probe => 1,
+            Allowed::NothingUntil(until) => {
+                self.not_before = Some(until);
+                if self.shared.draining.is_cancelled() {
+                    // As good as not connected: the rest stays where it is.
+                    self.shared.abandoned.cancel();
+                }
+                return 0;
+            }
+        };
+        let least = |a: f64, b: f64| a.min(b);
+        let Some(rate) = policy.rate.into_iter().chain(self.target.backend.rate()).reduce(least) else {
+            return most;
+        };
+        match self.bucket.available(rate, now) {
+            Ok(available) => most.min(available),
+            Err(next) => {
+                self.not_before = Some(next);
+                0
+            }
+        }
+    }
+
+    /// The next batch: what was tried before, then what waits.
+    fn batch(&mut self, most: usize, policy: &Policy) -> Vec<Pending> {
+        let now = Instant::now();
+        let mut batch = Vec::new();
+        if most == 0 {
+            return batch;
+        }
+        self.pendings.take(&mut batch, most, now);
+        while batch.len() < most && self.pendings.len() < policy.queue {
+            let popped = self.shared.queue.lock().pop(most - batch.len());
+            match popped {
+                Ok(more) if more.is_empty() => break,
+                Ok(more) => self.pendings.admit(&mut batch, more),
+                Err(error) => {
+                    self.show(State::Down, Some(error.to_string()));
+                    self.not_before = Some(now + Duration::from_secs(1));
+                    break;
+                }
+            }
+        }
+        self.count_pending(batch.len());
+        batch
+    }
+
+    fn count_pending(&self, more: usize) {
+        let pending = self.pendings.len() + more;
+        self.shared.pending.store(pending as u64, Ordering::Relaxed);
+        self.shared.metrics.queued.set(i64::try_from(pending).unwrap_or(i64::MAX));
+    }
+
+    async fn publish(&mut self, mut batch: Vec<Pending>, most: usize, policy: &Policy) {
+        if !policy.linger.is_zero() && batch.len() < most && !self.shared.draining.is_cancelled() {
+            tokio::time::sleep(policy.linger).await;
+            if let Ok(more) = self.shared.queue.lock().pop(most - batch.len()) {
+                self.pendings.admit(&mut batch, more);
+            }
+        }
+        let items: Vec<Item> = batch
+            .iter()
+            .map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key })
+            .collect();
+        self.bucket.spend(items.len());
+        let outcomes = self.target.backend.publish(&items).await;
+        drop(items);
+        let given_up = self.sort(batch, outcomes, policy);
+        self.burial.bury(given_up, policy.given_up).await;
+        self.count_pending(0);
+    }
+
+    /// Waits for something to do.
+    async fn rest(&self) {
+        let due = match self.not_before {
+            // Whatever is due before may not be tried before.
+            Some(until) => Some(until),
+            None => self.pendings.next_due(),
+        };
+        let limit = due.map_or(TIDY * 5, |due| {
+            due.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+        });
+        self.sleep(limit).await;
+    }
+
+    /// Sleeps, unless something was pushed to a lane that can take it, or the lane is to end.
+    pub(super) async fn sleep(&self, limit: Duration) {
+        let ending = async {
+            if self.shared.draining.is_cancelled() {
+                self.shared.abandoned.cancelled().await;
+            } else {
+                self.shared.draining.cancelled().await;
+            }
+        };
+        // A pause that the receiver or a failed connection asked for is not cut short by new events.
+        let pushed = async {
+            if self.connected && self.not_before.is_none() {
+                self.shared.pushed.notified().await;
+            } else {
+                self.retargeted().await;
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(limit) => {}
+            () = pushed => {}
+            () = ending => {}
+        }
+    }
+
+    async fn retargeted(&self) {
+        loop {
+            self.shared.pushed.notified().await;
+            if self.shared.next_target.lock().is_some() {
+                return;
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        if self.tidied.elapsed() >= TIDY {
+            self.tidied = Instant::now();
+            self.shared.queue.lock().tidy();
+        }
+    }
+
+    /// What is still here at the end stays owed: the journal or the overflow hands it out again.
+    fn let_go(&mut self) {
+        let left = self.pendings.len() + self.shared.queue.lock().len();
+        if left > 0 {
+            tracing::warn!(backend = %self.shared.name, left, "not delivered in time; goes on at the next start");
+        }
+    }
+}

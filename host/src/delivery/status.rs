@@ -1,0 +1,46 @@
+//! What a lane says of itself.
+
+use serde::Serialize;
+
+use super::BreakerState;
+
+/// A picture of one lane.
+#[derive(Clone, Debug, Serialize)]
+pub struct LaneStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it delivers.
+    pub address: String,
+    /// Whether it can.
+    pub state: State,
+    /// Whether it tries.
+    pub breaker: BreakerState,
+    /// The last error, while there is one.
+    pub error: Option<String>,
+    /// Since when the state holds, Unix milliseconds.
+    pub since_ms: u64,
+    /// Events in memory.
+    pub queued: usize,
+    /// Bytes that wait on disk.
+    pub overflow_bytes: u64,
+    /// Whether its overflow takes no more; its events then wait in the journal.
+    pub full: bool,
+    /// Events confirmed since the start.
+    pub delivered: u64,
+    /// Tries after the first.
+    pub retries: u64,
+    /// Events given up.
+    pub dead: u64,
+}
+
+/// Whether a lane can deliver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Not connected yet.
+    Connecting,
+    /// Connected.
+    Up,
+    /// Cannot connect, or has lost its connection; tries again.
+    Down,
+}
