@@ -13,6 +13,7 @@
 //!
 //! An absent optional attribute has the length zero: CloudEvents forbids empty attributes (spec 3, "non-empty string").
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -115,7 +116,11 @@ pub struct Event {
 
 impl Event {
     /// Starts an event from its three required attributes.
-    pub fn builder(id: impl Into<String>, source: impl Into<String>, kind: impl Into<String>) -> Draft {
+    pub fn builder<'a>(
+        id: impl Into<Cow<'a, str>>,
+        source: impl Into<Cow<'a, str>>,
+        kind: impl Into<Cow<'a, str>>,
+    ) -> Draft<'a> {
         Draft { id: id.into(), source: source.into(), kind: kind.into(), ..Draft::default() }
     }
 
@@ -281,16 +286,17 @@ impl Event {
     }
 
     /// A copy to change.
-    pub fn edit(&self) -> Draft {
+    pub fn edit(&self) -> Draft<'static> {
+        let owned = |text: &str| Cow::Owned(text.to_owned());
         Draft {
-            id: self.id().into(),
-            source: self.source().into(),
-            kind: self.kind().into(),
-            subject: self.subject().map(Into::into),
-            time: self.time().map(Into::into),
-            data_content_type: self.data_content_type().map(Into::into),
-            data_schema: self.data_schema().map(Into::into),
-            extensions: self.extensions().map(|(name, value)| (name.into(), value.into())).collect(),
+            id: owned(self.id()),
+            source: owned(self.source()),
+            kind: owned(self.kind()),
+            subject: self.subject().map(owned),
+            time: self.time().map(owned),
+            data_content_type: self.data_content_type().map(owned),
+            data_schema: self.data_schema().map(owned),
+            extensions: self.extensions().map(|(name, value)| (owned(name), value.into())).collect(),
             data_kind: self.data_kind(),
             data: self.data_bytes(),
         }
@@ -368,37 +374,37 @@ impl OwnedValue {
     }
 }
 
-/// An event in the making. [`Draft::build`] checks and encodes it.
+/// An event in the making, which may borrow its text. [`Draft::build`] checks and encodes it.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct Draft<'a> {
     /// Required.
-    pub id: String,
+    pub id: Cow<'a, str>,
     /// Required.
-    pub source: String,
+    pub source: Cow<'a, str>,
     /// Required: `type`.
-    pub kind: String,
+    pub kind: Cow<'a, str>,
     /// Optional.
-    pub subject: Option<String>,
+    pub subject: Option<Cow<'a, str>>,
     /// Optional, RFC 3339.
-    pub time: Option<String>,
+    pub time: Option<Cow<'a, str>>,
     /// Optional media type.
-    pub data_content_type: Option<String>,
+    pub data_content_type: Option<Cow<'a, str>>,
     /// Optional URI.
-    pub data_schema: Option<String>,
+    pub data_schema: Option<Cow<'a, str>>,
     /// Extension attributes in any order; a later one of the same name wins.
-    pub extensions: Vec<(String, OwnedValue)>,
+    pub extensions: Vec<(Cow<'a, str>, OwnedValue)>,
     /// How `data` is to be understood.
     pub data_kind: DataKind,
     /// The payload.
     pub data: Bytes,
 }
 
-impl Default for Draft {
+impl Default for Draft<'_> {
     fn default() -> Self {
         Self {
-            id: String::new(),
-            source: String::new(),
-            kind: String::new(),
+            id: Cow::default(),
+            source: Cow::default(),
+            kind: Cow::default(),
             subject: None,
             time: None,
             data_content_type: None,
@@ -410,24 +416,24 @@ impl Default for Draft {
     }
 }
 
-impl Draft {
+impl<'a> Draft<'a> {
     /// Sets `subject`.
     #[must_use]
-    pub fn subject(mut self, subject: impl Into<String>) -> Self {
+    pub fn subject(mut self, subject: impl Into<Cow<'a, str>>) -> Self {
         self.subject = Some(subject.into());
         self
     }
 
     /// Sets `time`.
     #[must_use]
-    pub fn time(mut self, time: impl Into<String>) -> Self {
+    pub fn time(mut self, time: impl Into<Cow<'a, str>>) -> Self {
         self.time = Some(time.into());
         self
     }
 
     /// Sets an extension attribute.
     #[must_use]
-    pub fn extension(mut self, name: impl Into<String>, value: OwnedValue) -> Self {
+    pub fn extension(mut self, name: impl Into<Cow<'a, str>>, value: OwnedValue) -> Self {
         self.extensions.push((name.into(), value));
         self
     }
@@ -443,7 +449,7 @@ impl Draft {
 
     /// Sets opaque data of a media type.
     #[must_use]
-    pub fn binary(mut self, content_type: impl Into<String>, data: impl Into<Bytes>) -> Self {
+    pub fn binary(mut self, content_type: impl Into<Cow<'a, str>>, data: impl Into<Bytes>) -> Self {
         self.data_content_type = Some(content_type.into());
         self.data_kind = DataKind::Binary;
         self.data = data.into();
@@ -458,11 +464,11 @@ impl Draft {
         let Some(index) = CORE_NAMES.iter().position(|core| *core == name) else {
             check_name(name)?;
             self.extensions.retain(|(extension, _)| extension != name);
-            self.extensions.extend(value.map(|value| (name.to_owned(), value)));
+            self.extensions.extend(value.map(|value| (Cow::Owned(name.to_owned()), value)));
             return Ok(());
         };
         let text = match value {
-            Some(OwnedValue::String(text)) => Some(text),
+            Some(OwnedValue::String(text)) => Some(Cow::Owned(text)),
             None => None,
             Some(_) => {
                 return Err(Invalid::Value {
@@ -530,7 +536,7 @@ impl Draft {
                 1 => &fixed[..],
                 _ => &fixed[..1],
             };
-            record.put_u8(u8::try_from(name.len()).map_err(|_| Invalid::Name(name.clone()))?);
+            record.put_u8(u8::try_from(name.len()).map_err(|_| Invalid::Name(name.to_string()))?);
             record.put_u8(kind);
             record.put_u32_le(u32::try_from(bytes.len()).map_err(|_| Invalid::Size(size))?);
             record.put_slice(name.as_bytes());
@@ -590,6 +596,10 @@ fn check_name(name: &str) -> Result<(), Invalid> {
 
 /// Strings: CloudEvents 1.0.2, 3.1 "Type System": no control characters, no non-characters.
 fn check_text(name: &str, text: &str) -> Result<(), Invalid> {
+    // What nearly all text is, and looked at many bytes at a time.
+    if text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+        return Ok(());
+    }
     let forbidden =
         |c: char| c.is_control() || matches!(c, '\u{FDD0}'..='\u{FDEF}') || (c as u32 & 0xFFFE) == 0xFFFE;
     match text.chars().find(|c| forbidden(*c)) {
@@ -656,7 +666,7 @@ mod tests {
 
     #[test]
     fn wrong_attributes_are_refused_by_name() {
-        let message = |draft: Draft| draft.build().unwrap_err().to_string();
+        let message = |draft: Draft<'_>| draft.build().unwrap_err().to_string();
         assert_eq!(message(Event::builder("", "s", "t")), r#"required attribute "id" is missing"#);
         assert!(message(Event::builder("1", "s", "t").time("yesterday")).contains("RFC 3339"));
         assert!(message(Event::builder("1", "s", "t").time("2025-12-14")).contains("RFC 3339"));

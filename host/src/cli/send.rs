@@ -151,7 +151,7 @@ impl Send {
     fn made(&self, kind: &str, source: &str) -> Result<Event, Failure> {
         let id = self.id.clone().unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
         let mut draft = Event::builder(id, source, kind).time(jiff::Timestamp::now().to_string());
-        draft.subject.clone_from(&self.subject);
+        draft.subject = self.subject.as_deref().map(Into::into);
         if let Some(data) = &self.data {
             serde_json::from_str::<serde::de::IgnoredAny>(data)
                 .map_err(|error| Failure::Usage(format!("--data is not JSON: {error}")))?;
@@ -270,7 +270,7 @@ fn fresh(events: &[Event], round: u32) -> Vec<Event> {
         return events.to_vec();
     }
     let renamed = |event: &Event| {
-        let draft = Draft { id: format!("{}-{round}", event.id()), ..event.edit() };
+        let draft = Draft { id: format!("{}-{round}", event.id()).into(), ..event.edit() };
         // Only the id has changed, and not to nothing.
         draft.build().unwrap_or_else(|_| event.clone())
     };

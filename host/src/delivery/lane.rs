@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::publisher::{CLOSE, Publisher};
 use super::queue::Queue;
+use super::settling::{Settling, settle};
 use super::{BreakerState, LaneStatus, Outgoing, Policy, State};
 use crate::backends::Target;
 use crate::journal::{DeadLetters, LogError, now_ms};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     pub(super) delivered: AtomicU64,
     pub(super) pending: AtomicU64,
     pub(super) metrics: LaneMetrics,
+    pub(super) settling: Settling,
     pub(super) draining: CancellationToken,
     pub(super) abandoned: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -92,6 +94,7 @@ impl Lane {
             delivered: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             metrics,
+            settling: Settling::new(runtime),
             draining: CancellationToken::new(),
             abandoned: CancellationToken::new(),
             task: Mutex::new(None),
@@ -115,8 +118,10 @@ impl Lane {
         let pushed = self.shared.queue.lock().push(group, bound);
         self.shared.pushed.notify_one();
         match pushed {
+            Ok(0) => Ok(()),
             Ok(spilled) => {
                 self.shared.metrics.overflowed.inc_by(spilled as u64);
+                Settling::begin(&self.shared);
                 Ok(())
             }
             Err((group, error)) => {
@@ -181,6 +186,9 @@ impl Lane {
                 task.abort();
             }
         }
+        let shared = Arc::clone(&self.shared);
+        // Left undone by a panic alone; the journal then has it.
+        let _ = tokio::task::spawn_blocking(move || settle(&shared)).await;
         self.shared.queue.lock().tidy();
     }
 }

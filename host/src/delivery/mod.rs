@@ -15,6 +15,7 @@ mod policy;
 mod publisher;
 mod queue;
 mod rate;
+mod settling;
 mod status;
 
 pub use breaker::{BreakerPolicy, BreakerState};

@@ -1,6 +1,8 @@
 //! What waits for a lane: in memory up to a bound, then on disk, first in, first out.
 
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
@@ -17,6 +19,8 @@ const HEAD: usize = 26;
 pub(super) struct Queue {
     memory: VecDeque<Outgoing>,
     overflow: Option<Backlog>,
+    /// What is in the overflow, and not known to outlive a crash of the machine: still owed to the journal.
+    unsynced: Vec<Owed>,
     dir: PathBuf,
     most_bytes: u64,
     /// While anything waits on disk, whatever comes goes behind it.
@@ -38,6 +42,7 @@ impl Queue {
         let mut queue = Self {
             memory: VecDeque::new(),
             overflow: None,
+            unsynced: Vec::new(),
             dir,
             most_bytes,
             spilling: false,
@@ -76,7 +81,7 @@ impl Queue {
         }
     }
 
-    /// Takes a group over. Returns how many went to disk, and then were settled there.
+    /// Takes a group over. Returns how many went to disk; they are settled once [`Self::unsynced`] was synced.
     ///
     /// # Errors
     /// The group, and what the disk said: it is kept nowhere.
@@ -115,8 +120,26 @@ impl Queue {
         }
         self.spilling = true;
         let count = group.len();
-        group.into_iter().for_each(|outgoing| outgoing.owed.settle());
+        self.unsynced.extend(group.into_iter().map(|outgoing| outgoing.owed));
         Ok(count)
+    }
+
+    pub(super) fn has_unsynced(&self) -> bool {
+        !self.unsynced.is_empty()
+    }
+
+    /// What went to disk since the last call, and the handle that is to be synced before it is settled.
+    ///
+    /// # Errors
+    /// What the system says; the next call has it all.
+    pub(super) fn unsynced(&mut self) -> io::Result<Option<(File, Vec<Owed>)>> {
+        match &self.overflow {
+            Some(overflow) if !self.unsynced.is_empty() => {
+                let file = overflow.syncing()?;
+                Ok(Some((file, std::mem::take(&mut self.unsynced))))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Takes the next events out.

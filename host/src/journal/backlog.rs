@@ -1,5 +1,6 @@
 //! A durable queue: a segment log with a cursor of its own. Lanes overflow into it.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,13 +37,21 @@ impl Backlog {
         Ok(Self { dir: dir.to_owned(), log, ledger, reader: None, taken: cursor, written: cursor })
     }
 
-    /// Appends records as a whole, each in parts; they are on the disk when this returns.
+    /// Appends records as a whole, each in parts. They can be taken from then on, and outlive a crash of the machine once
+    /// [`Self::syncing`] was synced.
     ///
     /// # Errors
     /// What the disk says; nothing of them is kept then.
     pub fn append(&mut self, records: &[&[&[u8]]]) -> std::io::Result<()> {
-        self.log.stage(records)?;
-        self.log.commit_durably().map(|_| ())
+        self.log.append(records).map(|_| ())
+    }
+
+    /// A handle by which another thread makes durable what was appended by now.
+    ///
+    /// # Errors
+    /// What the system says: too many open files.
+    pub fn syncing(&self) -> std::io::Result<File> {
+        self.log.syncing()
     }
 
     /// Takes up to so many records that were not taken yet, each with its token.

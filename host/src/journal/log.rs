@@ -221,6 +221,15 @@ impl SegmentLog {
         self.active.sync_data()
     }
 
+    /// A handle by which another thread makes durable what was committed by now.
+    ///
+    /// # Errors
+    /// What the system says: too many open files.
+    pub fn syncing(&self) -> io::Result<File> {
+        // What lies in earlier segments was synced when they were closed.
+        self.active.try_clone()
+    }
+
     /// Forgets the last commit, whose first record was `first`.
     fn retract(&mut self, first: u64) {
         self.next = first;

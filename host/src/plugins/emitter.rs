@@ -42,7 +42,7 @@ enum Handed {
 }
 
 struct Edit {
-    draft: event::Draft,
+    draft: event::Draft<'static>,
     data: Given,
 }
 
@@ -149,19 +149,19 @@ fn event_of(new: NewEvent) -> Result<Event, Invalid> {
         }
     };
     let mut draft = event::Draft {
-        id: new.id,
-        source: new.source,
-        kind: new.kind,
-        subject: new.subject,
-        time: new.time,
-        data_content_type: new.data_content_type,
-        data_schema: new.data_schema,
+        id: new.id.into(),
+        source: new.source.into(),
+        kind: new.kind.into(),
+        subject: new.subject.map(Into::into),
+        time: new.time.map(Into::into),
+        data_content_type: new.data_content_type.map(Into::into),
+        data_schema: new.data_schema.map(Into::into),
         extensions: Vec::with_capacity(new.extensions.len()),
         data_kind,
         data,
     };
     for attribute in new.extensions {
-        draft.extensions.push((attribute.name, attribute.value.into()));
+        draft.extensions.push((attribute.name.into(), attribute.value.into()));
     }
     draft.build()
 }

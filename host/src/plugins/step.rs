@@ -110,21 +110,19 @@ impl Step {
 
     /// `Err` means that the guest broke, and that the slot is empty.
     fn attempt(&self, slot: &mut Option<Instance>, event: &Event) -> Result<Outcome, Failed> {
-        let mut instance = match slot.take() {
+        let instance = match slot {
             Some(instance) => instance,
-            None => start(&self.spec, &self.voice).map_err(|refused| refused.into_failed(&self.spec))?,
+            None => {
+                let fresh = start(&self.spec, &self.voice);
+                slot.insert(fresh.map_err(|refused| refused.into_failed(&self.spec))?)
+            }
         };
-        match instance.process(event) {
-            Ok(outcome) => {
-                *slot = Some(instance);
-                Ok(outcome)
-            }
-            Err(error) => {
-                self.metrics.traps.inc();
-                self.replaced.fetch_add(1, Ordering::Relaxed);
-                Err(broken(&error, &self.spec))
-            }
-        }
+        instance.process(event).map_err(|error| {
+            *slot = None;
+            self.metrics.traps.inc();
+            self.replaced.fetch_add(1, Ordering::Relaxed);
+            broken(&error, &self.spec)
+        })
     }
 
     fn count(&self, outcome: &Outcome) {

@@ -194,7 +194,7 @@ fn errors_say_whether_to_try_again() {
 fn settings_reach_the_plugin_and_refusals_reach_people() {
     let step = prepare("stamps-version", r#"{"version":"7"}"#, Limits::default()).unwrap();
     let Outcome::Out(events) = step.run(0, &event("a")) else { panic!("nothing came out") };
-    assert_eq!(events[0].edit().extensions, [("version".to_owned(), OwnedValue::String("7".into()))]);
+    assert_eq!(events[0].edit().extensions, [("version".into(), OwnedValue::String("7".into()))]);
     let refused = |name, settings| prepare(name, settings, Limits::default()).unwrap_err().to_string();
     insta::assert_snapshot!(
         refused("stamps-version", "{}"),

@@ -35,7 +35,7 @@ pub(super) fn attributes(event: &Event) -> impl Iterator<Item = (&str, Value<'_>
 /// An event in the reading, attribute by attribute.
 #[derive(Default)]
 pub(super) struct Reading {
-    draft: Draft,
+    draft: Draft<'static>,
     specversion: Option<String>,
 }
 

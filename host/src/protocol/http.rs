@@ -93,7 +93,7 @@ fn decode_binary(headers: &HeaderMap, body: &Bytes) -> Result<Event, Unreadable>
         if attribute == "specversion" {
             specversion = Some(value);
         } else {
-            set(&mut draft, attribute, value.into_owned())?;
+            set(&mut draft, attribute, value)?;
         }
     }
     match specversion.as_deref() {
@@ -109,7 +109,7 @@ fn decode_binary(headers: &HeaderMap, body: &Bytes) -> Result<Event, Unreadable>
         }
     }
     if let Some(content_type) = headers.get(CONTENT_TYPE) {
-        draft.data_content_type = Some(text("datacontenttype", content_type)?.into_owned());
+        draft.data_content_type = Some(text("datacontenttype", content_type)?);
     }
     if !body.is_empty() || draft.data_content_type.is_some() {
         draft.data_kind = DataKind::Binary;
@@ -123,16 +123,19 @@ fn wrong(attribute: &str, message: &str) -> Unreadable {
     Unreadable::Event(DecodeError { pointer, line: 0, column: 0, message: message.to_owned() })
 }
 
-fn set(draft: &mut Draft, attribute: &str, value: String) -> Result<(), Unreadable> {
+fn set<'a>(draft: &mut Draft<'a>, attribute: &str, value: Cow<'a, str>) -> Result<(), Unreadable> {
     match attribute {
         "id" => draft.id = value,
         "source" => draft.source = value,
         "type" => draft.kind = value,
+        "subject" => draft.subject = Some(value),
+        "time" => draft.time = Some(value),
+        "dataschema" => draft.data_schema = Some(value),
         "datacontenttype" => {
             return Err(wrong(attribute, "header ce-datacontenttype is not allowed; send Content-Type"));
         }
         _ => draft
-            .set(attribute, Some(OwnedValue::String(value)))
+            .set(attribute, Some(OwnedValue::String(value.into_owned())))
             .map_err(|invalid| wrong(attribute, &invalid.to_string()))?,
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -68,8 +68,12 @@ pub fn is_json(content_type: Option<&str>) -> bool {
 /// # Errors
 /// The first thing that is wrong, and where.
 pub fn decode(document: &Bytes) -> Result<Event, DecodeError> {
-    let parsed: Result<Parsed, DecodeError> = serde_json::from_slice(document).map_err(DecodeError::from);
-    parsed?.build()
+    // Looked at as a whole, text need not be checked string by string.
+    let parsed: Parsed<'_> = match std::str::from_utf8(document) {
+        Ok(text) => serde_json::from_str(text),
+        Err(_) => serde_json::from_slice(document),
+    }?;
+    parsed.build(document)
 }
 
 /// Reads a batch: a JSON array of events.
@@ -77,6 +81,10 @@ pub fn decode(document: &Bytes) -> Result<Event, DecodeError> {
 /// # Errors
 /// Everything that is wrong, by index; index 0 for a document that is no array.
 pub fn decode_batch(document: &Bytes) -> Result<Vec<Event>, Vec<(usize, DecodeError)>> {
+    let text = std::str::from_utf8(document).ok();
+    if let Some(events) = text.and_then(|text| decode_well_formed(text, document)) {
+        return Ok(events);
+    }
     let whole = |error: serde_json::Error| vec![(0, DecodeError::from(error))];
     // Raw members first: one malformed event must not hide what is wrong with the others.
     let members: Vec<&RawValue> = serde_json::from_slice(document).map_err(whole)?;
@@ -84,7 +92,7 @@ pub fn decode_batch(document: &Bytes) -> Result<Vec<Event>, Vec<(usize, DecodeEr
     let mut errors = Vec::new();
     for (index, member) in members.into_iter().enumerate() {
         let parsed = serde_json::from_str::<Parsed>(member.get()).map_err(DecodeError::from);
-        match parsed.and_then(Parsed::build) {
+        match parsed.and_then(|parsed| parsed.build(document)) {
             Ok(event) => events.push(event),
             // Lines would count from the member's start.
             Err(error) => errors.push((index, DecodeError { line: 0, column: 0, ..error })),
@@ -93,18 +101,89 @@ pub fn decode_batch(document: &Bytes) -> Result<Vec<Event>, Vec<(usize, DecodeEr
     if errors.is_empty() { Ok(events) } else { Err(errors) }
 }
 
+/// Reads a batch in one pass; `None` if anything is wrong with it.
+fn decode_well_formed(text: &str, document: &Bytes) -> Option<Vec<Event>> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let events = Members(document).deserialize(&mut deserializer).ok()?;
+    deserializer.end().ok().map(|()| events)
+}
+
+/// The members of a batch, each built as it is read.
+struct Members<'a>(&'a Bytes);
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = Vec<Event>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Event>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Vec<Event>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of CloudEvents")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut members: A) -> Result<Vec<Event>, A::Error> {
+        let mut events = Vec::new();
+        while let Some(parsed) = members.next_element::<Parsed<'de>>()? {
+            events.push(parsed.build(self.0).map_err(de::Error::custom)?);
+        }
+        Ok(events)
+    }
+}
+
 /// An event document as it is read: nothing checked but types.
 #[derive(Default)]
 struct Parsed<'a> {
-    draft: Draft,
+    draft: Draft<'a>,
     specversion: Option<Cow<'a, str>>,
     data: Option<&'a RawValue>,
     data_base64: Option<Cow<'a, str>>,
-    seen: Vec<Cow<'a, str>>,
+    seen: Seen<'a>,
+}
+
+/// Which members there were.
+#[derive(Default)]
+struct Seen<'a> {
+    /// One bit for each of [`KNOWN`].
+    known: u16,
+    extensions: Vec<Cow<'a, str>>,
+}
+
+/// Members that have a place of their own.
+const KNOWN: [&str; 10] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "data_base64",
+    "data",
+];
+
+impl<'a> Seen<'a> {
+    /// Whether it is the first of that name.
+    fn is_new(&mut self, name: &Cow<'a, str>) -> bool {
+        let Some(place) = KNOWN.iter().position(|known| known == name) else {
+            let new = !self.extensions.contains(name);
+            self.extensions.push(name.clone());
+            return new;
+        };
+        let new = self.known & 1 << place == 0;
+        self.known |= 1 << place;
+        new
+    }
 }
 
 impl Parsed<'_> {
-    fn build(self) -> Result<Event, DecodeError> {
+    /// Checks it. Its data becomes a share of the document that it was read from.
+    fn build(self, document: &Bytes) -> Result<Event, DecodeError> {
         let Self { mut draft, specversion, data, data_base64, .. } = self;
         match specversion.as_deref() {
             Some("1.0") => {}
@@ -128,7 +207,7 @@ impl Parsed<'_> {
                     "both data and data_base64 are given; send one of them",
                 ));
             }
-            (Some(data), None) => set_data(&mut draft, data)?,
+            (Some(data), None) => set_data(&mut draft, data, document)?,
             (None, Some(text)) => {
                 let wrong = |error| {
                     DecodeError::at("/data_base64", format_args!("data_base64 is not base64: {error}"))
@@ -143,7 +222,7 @@ impl Parsed<'_> {
 }
 
 /// CloudEvents JSON format 3.1.1: a string beside a media type that is not JSON is the text itself.
-fn set_data(draft: &mut Draft, data: &RawValue) -> Result<(), DecodeError> {
+fn set_data(draft: &mut Draft<'_>, data: &RawValue, document: &Bytes) -> Result<(), DecodeError> {
     let raw = data.get();
     if raw.starts_with('"') && !is_json(draft.data_content_type.as_deref()) {
         let text: String =
@@ -151,7 +230,7 @@ fn set_data(draft: &mut Draft, data: &RawValue) -> Result<(), DecodeError> {
         draft.data = text.into();
         draft.data_kind = DataKind::Text;
     } else {
-        draft.data = Bytes::copy_from_slice(raw.as_bytes());
+        draft.data = document.slice_ref(raw.as_bytes());
         draft.data_kind = DataKind::Json;
     }
     Ok(())
@@ -175,11 +254,10 @@ impl<'de> Visitor<'de> for EventVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parsed<'de>, A::Error> {
         let mut parsed = Parsed::default();
         while let Some(Text(name)) = map.next_key()? {
-            if parsed.seen.contains(&name) {
+            if !parsed.seen.is_new(&name) {
                 return Err(de::Error::custom(format_args!("member {name:?} is given twice")));
             }
-            read_member(&mut parsed, &name, &mut map)?;
-            parsed.seen.push(name);
+            read_member(&mut parsed, name, &mut map)?;
         }
         Ok(parsed)
     }
@@ -187,26 +265,26 @@ impl<'de> Visitor<'de> for EventVisitor {
 
 fn read_member<'de, A: MapAccess<'de>>(
     parsed: &mut Parsed<'de>,
-    name: &str,
+    name: Cow<'de, str>,
     map: &mut A,
 ) -> Result<(), A::Error> {
     let mut string = |name: &'static str| map.next_value_seed(StringOf(name));
     let draft = &mut parsed.draft;
-    match name {
+    match &*name {
         "specversion" => parsed.specversion = string("specversion")?,
-        "id" => draft.id = string("id")?.unwrap_or_default().into_owned(),
-        "source" => draft.source = string("source")?.unwrap_or_default().into_owned(),
-        "type" => draft.kind = string("type")?.unwrap_or_default().into_owned(),
-        "subject" => draft.subject = string("subject")?.map(Cow::into_owned),
-        "time" => draft.time = string("time")?.map(Cow::into_owned),
-        "datacontenttype" => draft.data_content_type = string("datacontenttype")?.map(Cow::into_owned),
-        "dataschema" => draft.data_schema = string("dataschema")?.map(Cow::into_owned),
+        "id" => draft.id = string("id")?.unwrap_or_default(),
+        "source" => draft.source = string("source")?.unwrap_or_default(),
+        "type" => draft.kind = string("type")?.unwrap_or_default(),
+        "subject" => draft.subject = string("subject")?,
+        "time" => draft.time = string("time")?,
+        "datacontenttype" => draft.data_content_type = string("datacontenttype")?,
+        "dataschema" => draft.data_schema = string("dataschema")?,
         "data_base64" => parsed.data_base64 = string("data_base64")?,
         // `null` is a value of its own here, not an absent member.
         "data" => parsed.data = Some(map.next_value()?),
         _ => {
-            let value = map.next_value_seed(Extension(name))?;
-            draft.extensions.extend(value.map(|value| (name.to_owned(), value)));
+            let value = map.next_value_seed(Extension(&name))?;
+            draft.extensions.extend(value.map(|value| (name, value)));
         }
     }
     Ok(())
@@ -528,14 +606,15 @@ pub(crate) mod tests {
         )
             .prop_map(
                 |(id, source, kind, subject, extensions, (data_kind, data_content_type, data))| {
+                    let named = |(name, value): (String, OwnedValue)| (name.into(), value);
                     let draft = Draft {
-                        id,
-                        source,
-                        kind,
-                        subject,
-                        extensions,
+                        id: id.into(),
+                        source: source.into(),
+                        kind: kind.into(),
+                        subject: subject.map(Into::into),
+                        extensions: extensions.into_iter().map(named).collect(),
                         data_kind,
-                        data_content_type,
+                        data_content_type: data_content_type.map(Into::into),
                         data,
                         ..Draft::default()
                     };

@@ -74,7 +74,7 @@ fn decode_binary(headers: &[(&str, &str)], value: Option<&Bytes>) -> Result<Even
     let mut specversion = None;
     for (name, value) in headers {
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
-            draft.data_content_type = Some((*value).to_owned());
+            draft.data_content_type = Some(Cow::Borrowed(value));
         }
         match name.strip_prefix(PREFIX) {
             Some("specversion") => specversion = Some(*value),
@@ -102,7 +102,7 @@ fn decode_binary(headers: &[(&str, &str)], value: Option<&Bytes>) -> Result<Even
     draft.build().map_err(|invalid| wrong("", invalid.to_string()))
 }
 
-fn set(draft: &mut Draft, attribute: &str, value: String) -> Result<(), DecodeError> {
+fn set(draft: &mut Draft<'_>, attribute: &str, value: String) -> Result<(), DecodeError> {
     if attribute == "datacontenttype" {
         return Err(wrong(attribute, "header ce_datacontenttype is not allowed; send content-type".into()));
     }

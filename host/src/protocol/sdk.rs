@@ -70,16 +70,16 @@ impl TryFrom<&SdkEvent> for Event {
                     })?)
                 }
             };
-            extensions.push((name.to_owned(), value));
+            extensions.push((name.into(), value));
         }
         let draft = Draft {
             id: sdk.id().into(),
-            source: sdk.source().to_string(),
+            source: sdk.source().to_string().into(),
             kind: sdk.ty().into(),
             subject: sdk.subject().map(Into::into),
-            time: sdk.time().map(chrono_text),
+            time: sdk.time().map(|time| chrono_text(time).into()),
             data_content_type: sdk.datacontenttype().map(Into::into),
-            data_schema: sdk.dataschema().map(ToString::to_string),
+            data_schema: sdk.dataschema().map(|schema| schema.to_string().into()),
             extensions,
             data_kind,
             data: data.into(),

@@ -1,7 +1,6 @@
 //! The backend itself: connects, checks the stream, publishes.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;

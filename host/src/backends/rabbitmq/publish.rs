@@ -1,6 +1,5 @@
 //! The backend itself: connects, publishes, takes confirmations and returned messages together.
 
-use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -19,6 +19,8 @@ use crate::config::settings;
 use crate::protocol::http::decode;
 
 const PATH: &str = "/events";
+/// What is set aside at once for a body that says its length, in bytes.
+const RESERVED: usize = 1 << 20;
 const ALLOW: HeaderValue = HeaderValue::from_static("POST, OPTIONS");
 
 pub(super) struct Service {
@@ -103,35 +105,35 @@ impl Service {
             let detail = format!("the body did not arrive within {} ms", self.read_timeout.as_millis());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long", detail)
         };
-        tokio::time::timeout(self.read_timeout, self.collect(body)).await.map_err(late)?
+        let expected = expected.and_then(|length| usize::try_from(length).ok()).unwrap_or_default();
+        tokio::time::timeout(self.read_timeout, self.collect(body, expected)).await.map_err(late)?
     }
 
-    async fn collect(&self, mut body: Incoming) -> Result<Bytes, Problem> {
+    async fn collect(&self, mut body: Incoming, expected: usize) -> Result<Bytes, Problem> {
         let mut first: Option<Bytes> = None;
-        let mut rest = BytesMut::new();
+        let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let cut = |error| {
                 let detail = format!("the body was cut off: {error}");
                 Problem::new(StatusCode::BAD_REQUEST, "cut-off", "the request is incomplete", detail)
             };
             let Ok(data) = frame.map_err(cut)?.into_data() else { continue };
-            if first.as_ref().map_or(0, Bytes::len) + rest.len() + data.len() > self.max_body {
+            if first.as_ref().map_or(0, Bytes::len) + whole.len() + data.len() > self.max_body {
                 return Err(self.too_large());
             }
             // Usually all of it is one frame, which is then taken as it is.
-            match &first {
-                None => first = Some(data),
-                Some(_) => rest.extend_from_slice(&data),
+            match first.take() {
+                None if whole.is_empty() => first = Some(data),
+                None => whole.extend_from_slice(&data),
+                Some(first) => {
+                    // Not on the word of the sender alone: a part of the body is there.
+                    whole.reserve(expected.min(RESERVED).max(first.len() + data.len()));
+                    whole.extend_from_slice(&first);
+                    whole.extend_from_slice(&data);
+                }
             }
         }
-        let first = first.unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(first);
-        }
-        let mut whole = BytesMut::with_capacity(first.len() + rest.len());
-        whole.extend_from_slice(&first);
-        whole.extend_from_slice(&rest);
-        Ok(whole.freeze())
+        Ok(first.unwrap_or_else(|| whole.freeze()))
     }
 
     fn too_large(&self) -> Problem {
