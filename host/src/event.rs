@@ -240,16 +240,14 @@ impl Event {
 
     /// The core attributes that are present, by their CloudEvents names, without `specversion`.
     pub fn core_attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        CORE_NAMES
-            .iter()
-            .scan(0_usize, |start, name| {
-                let index = CORE_NAMES.iter().position(|core| core == name).unwrap_or_default();
-                let end = self.ends[index] as usize;
-                let bytes = &self.record[HEAD + *start..HEAD + end];
-                *start = end;
-                Some((*name, std::str::from_utf8(bytes).unwrap_or_default()))
-            })
-            .filter(|(_, text)| !text.is_empty())
+        // They lie one behind the other: looked at once for all.
+        let text = std::str::from_utf8(&self.record[HEAD..HEAD + self.ends[CORE - 1] as usize]);
+        let text = text.unwrap_or_default();
+        let starts = std::iter::once(0).chain(self.ends);
+        let places = CORE_NAMES.iter().zip(starts.zip(self.ends)).filter(|(_, (start, end))| start < end);
+        places.map(move |(name, (start, end))| {
+            (*name, text.get(start as usize..end as usize).unwrap_or_default())
+        })
     }
 
     fn extension_bytes(&self) -> &[u8] {
@@ -279,10 +277,10 @@ impl Event {
     /// What orders events among themselves unless a rule says otherwise: the `partitionkey` extension, else
     /// `subject`, else `source`.
     pub fn ordering_key(&self) -> &str {
-        if let Some(Value::String(key)) = self.attribute("partitionkey") {
-            return key;
+        match self.extensions().find(|(name, _)| *name == "partitionkey") {
+            Some((_, Value::String(key))) => key,
+            _ => self.subject().unwrap_or_else(|| self.source()),
         }
-        self.subject().unwrap_or_else(|| self.source())
     }
 
     /// A copy to change.

@@ -27,6 +27,8 @@ pub(super) struct Queue {
     spilling: bool,
     /// The last group was refused.
     full: bool,
+    /// The route of the last record read: the next has usually the same.
+    route: Option<RouteName>,
     /// Records of an earlier run that are still to be read.
     earlier: u64,
     /// The journal hands out again what it has from this offset on.
@@ -47,6 +49,7 @@ impl Queue {
             most_bytes,
             spilling: false,
             full: false,
+            route: None,
             earlier: 0,
             again_from,
         };
@@ -160,7 +163,7 @@ impl Queue {
         for (record, owed) in overflow.take(most)? {
             let earlier = self.earlier > 0;
             self.earlier = self.earlier.saturating_sub(1);
-            match read(&record) {
+            match read(&record, &mut self.route) {
                 Some((Some(offset), _)) if earlier && offset >= self.again_from => owed.settle(),
                 Some((_, event)) => self.memory.push_back(event.owed_by(owed)),
                 None => {
@@ -208,11 +211,15 @@ impl Spilled {
 }
 
 /// The offset in the journal, if it was there, and the event.
-fn read(record: &Bytes) -> Option<(Option<u64>, Spilled)> {
+fn read(record: &Bytes, last: &mut Option<RouteName>) -> Option<(Option<u64>, Spilled)> {
     let head = record.get(..HEAD)?;
     let word = |at: usize| head[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
     let name = usize::from(u16::from_le_bytes([head[24], head[25]]));
-    let route = std::str::from_utf8(record.get(HEAD..HEAD + name)?).ok()?.into();
+    let text = std::str::from_utf8(record.get(HEAD..HEAD + name)?).ok()?;
+    let route = match last {
+        Some(route) if route.as_str() == text => route.clone(),
+        _ => last.insert(text.into()).clone(),
+    };
     let event = Event::from_record(record.slice(HEAD + name..)).ok()?;
     Some((word(16).checked_sub(1), Spilled { event, key: word(8), at_ms: word(0), route }))
 }

@@ -15,6 +15,8 @@ pub(super) const HEAD: usize = 24;
 const MAGIC: [u8; 4] = *b"SWG1";
 /// A body that claims more than this is damage, not data.
 const MOST_BODY: u32 = 1 << 30;
+/// Nearly all bodies are smaller.
+const USUAL_BODY: u32 = 1 << 20;
 
 /// The path of the segment that begins at that offset.
 pub(super) fn path(dir: &Path, base: u64) -> PathBuf {
@@ -134,8 +136,8 @@ impl GroupReader {
         if head[..4] != MAGIC || length > MOST_BODY || u64::from(count) * 4 > u64::from(length) {
             return Ok(Found::Broken("no group begins here"));
         }
-        // Not allocated on the word of a damaged length: grows with what is there.
-        let mut body = Vec::new();
+        // Not all of it on the word of a damaged length: grows with what is there.
+        let mut body = Vec::with_capacity(length.min(USUAL_BODY) as usize);
         self.file.by_ref().take(u64::from(length)).read_to_end(&mut body)?;
         if body.len() < length as usize {
             return Ok(Found::Broken("a group is cut off"));

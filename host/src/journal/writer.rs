@@ -16,6 +16,12 @@ use crate::config::settings::Fsync;
 /// Bytes that one fsync may cover; more wait for the next.
 const GROUP_BYTES: usize = 8 << 20;
 const IDLE: Duration = Duration::from_millis(50);
+/// The longest that a group waits for more. An fsync takes longer.
+const LINGER: Duration = Duration::from_micros(150);
+/// Appends over which an fsync, and all that wakes up after it, is spread thinly enough.
+const ENOUGH: usize = 16;
+/// After so many groups in which waiting brought nothing it is tried again.
+const MOST_SKIPPED: u32 = 64;
 
 /// One append: a whole group or nothing.
 pub(super) struct Append {
@@ -35,11 +41,56 @@ pub(super) struct Writer {
     waiting: Vec<Append>,
     synced: Instant,
     dirty: bool,
+    crowd: Crowd,
+}
+
+/// Whether it pays to wait for more appends: whoever was answered by the last fsync sends again a moment later, and one
+/// fsync for all costs half of two for one half each.
+#[derive(Default)]
+struct Crowd {
+    /// Appends of the last group, and of the one before.
+    sizes: [usize; 2],
+    /// Groups that do not wait any more before the next that does.
+    skip: u32,
+    /// How many are skipped the next time that waiting brings nothing.
+    penalty: u32,
+}
+
+impl Crowd {
+    /// Whether a group of that size is to wait.
+    fn is_larger_than(&mut self, size: usize) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        size < self.sizes.iter().sum()
+    }
+
+    /// Learns what waiting brought.
+    fn waited(&mut self, before: usize, after: usize) {
+        if (after - before) * 4 >= before {
+            self.penalty = 0;
+        } else {
+            self.penalty = (self.penalty * 2).clamp(1, MOST_SKIPPED);
+            self.skip = self.penalty;
+        }
+    }
+
+    fn committed(&mut self, size: usize) {
+        self.sizes = [size, self.sizes[0]];
+    }
 }
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, appends: Receiver<Append>) -> Self {
-        Self { shared, appends, waiting: Vec::new(), synced: Instant::now(), dirty: false }
+        Self {
+            shared,
+            appends,
+            waiting: Vec::new(),
+            synced: Instant::now(),
+            dirty: false,
+            crowd: Crowd::default(),
+        }
     }
 
     /// Writes until every sender is gone.
@@ -66,9 +117,22 @@ impl Writer {
         // On a busy machine, those who are about to send get their turn first: larger groups, fewer of them. On an idle
         // one this returns at once.
         std::thread::yield_now();
-        while bytes < GROUP_BYTES {
+        self.take(&mut bytes);
+        let size = self.waiting.len();
+        let few = size < ENOUGH && self.shared.options.fsync == Fsync::Always;
+        if few && self.crowd.is_larger_than(size) {
+            std::thread::sleep(LINGER);
+            self.take(&mut bytes);
+            self.crowd.waited(size, self.waiting.len());
+        }
+        self.crowd.committed(self.waiting.len());
+    }
+
+    /// Takes what is there, up to the bound of a group.
+    fn take(&mut self, bytes: &mut usize) {
+        while *bytes < GROUP_BYTES {
             let Ok(append) = self.appends.try_recv() else { break };
-            bytes += append.bytes();
+            *bytes += append.bytes();
             self.waiting.push(append);
         }
     }
@@ -144,5 +208,26 @@ impl Writer {
                 feed.offer(start, share);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_waits_only_where_that_brings_more() {
+        let mut crowd = Crowd::default();
+        assert!(!crowd.is_larger_than(1), "nobody else is known");
+        crowd.committed(8);
+        crowd.committed(8);
+        assert!(crowd.is_larger_than(8));
+        crowd.waited(8, 14);
+        crowd.committed(14);
+        assert!(crowd.is_larger_than(14));
+        crowd.waited(14, 14);
+        crowd.committed(14);
+        assert!(!crowd.is_larger_than(14), "the last wait brought nothing");
+        assert!(crowd.is_larger_than(14), "but that may change");
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
 use flume::{Receiver, RecvTimeoutError};
 
 pub use snapshot::{Retirement, Route, Snapshot};
@@ -92,7 +93,11 @@ impl Worker {
     pub fn run(mut self) {
         loop {
             match self.receive() {
-                Ok(batch) => batch.into_iter().for_each(|accepted| self.accept(accepted)),
+                Ok(batch) => {
+                    // A look for each event; a count of references only where another one came into force.
+                    let mut snapshot = Cache::new(Arc::clone(&self.snapshot));
+                    batch.into_iter().for_each(|accepted| self.accept(snapshot.load(), accepted));
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -119,10 +124,9 @@ impl Worker {
         self.inbox.recv_timeout(pause)
     }
 
-    fn accept(&mut self, accepted: Accepted) {
+    fn accept(&mut self, snapshot: &Arc<Snapshot>, accepted: Accepted) {
         self.outbox.lagging.saw(accepted.owed.offset().filter(|_| accepted.scope == Scope::All));
-        let snapshot = self.snapshot.load_full();
-        let matched = self.set_out(&snapshot, accepted);
+        let matched = self.set_out(snapshot, accepted);
         if !matched {
             self.metrics.unmatched.inc();
         }

@@ -148,35 +148,57 @@ struct Parsed<'a> {
 /// Which members there were.
 #[derive(Default)]
 struct Seen<'a> {
-    /// One bit for each of [`KNOWN`].
+    /// One bit for each [`Member`] but extensions.
     known: u16,
     extensions: Vec<Cow<'a, str>>,
 }
 
-/// Members that have a place of their own.
-const KNOWN: [&str; 10] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "subject",
-    "time",
-    "datacontenttype",
-    "dataschema",
-    "data_base64",
-    "data",
-];
+/// What a member's name stands for.
+#[derive(Clone, Copy)]
+enum Member {
+    SpecVersion,
+    Id,
+    Source,
+    Type,
+    Subject,
+    Time,
+    DataContentType,
+    DataSchema,
+    DataBase64,
+    Data,
+    Extension,
+}
+
+impl Member {
+    fn of(name: &str) -> Self {
+        match name {
+            "specversion" => Self::SpecVersion,
+            "id" => Self::Id,
+            "source" => Self::Source,
+            "type" => Self::Type,
+            "subject" => Self::Subject,
+            "time" => Self::Time,
+            "datacontenttype" => Self::DataContentType,
+            "dataschema" => Self::DataSchema,
+            "data_base64" => Self::DataBase64,
+            "data" => Self::Data,
+            _ => Self::Extension,
+        }
+    }
+}
 
 impl<'a> Seen<'a> {
     /// Whether it is the first of that name.
-    fn is_new(&mut self, name: &Cow<'a, str>) -> bool {
-        let Some(place) = KNOWN.iter().position(|known| known == name) else {
-            let new = !self.extensions.contains(name);
-            self.extensions.push(name.clone());
-            return new;
+    fn is_new(&mut self, member: Member, name: &Cow<'a, str>) -> bool {
+        let bit = 1 << member as u16;
+        let new = match member {
+            Member::Extension => !self.extensions.contains(name),
+            _ => self.known & bit == 0,
         };
-        let new = self.known & 1 << place == 0;
-        self.known |= 1 << place;
+        self.known |= bit;
+        if matches!(member, Member::Extension) {
+            self.extensions.push(name.clone());
+        }
         new
     }
 }
@@ -254,10 +276,11 @@ impl<'de> Visitor<'de> for EventVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parsed<'de>, A::Error> {
         let mut parsed = Parsed::default();
         while let Some(Text(name)) = map.next_key()? {
-            if !parsed.seen.is_new(&name) {
+            let member = Member::of(&name);
+            if !parsed.seen.is_new(member, &name) {
                 return Err(de::Error::custom(format_args!("member {name:?} is given twice")));
             }
-            read_member(&mut parsed, name, &mut map)?;
+            read_member(&mut parsed, member, name, &mut map)?;
         }
         Ok(parsed)
     }
@@ -265,24 +288,25 @@ impl<'de> Visitor<'de> for EventVisitor {
 
 fn read_member<'de, A: MapAccess<'de>>(
     parsed: &mut Parsed<'de>,
+    member: Member,
     name: Cow<'de, str>,
     map: &mut A,
 ) -> Result<(), A::Error> {
     let mut string = |name: &'static str| map.next_value_seed(StringOf(name));
     let draft = &mut parsed.draft;
-    match &*name {
-        "specversion" => parsed.specversion = string("specversion")?,
-        "id" => draft.id = string("id")?.unwrap_or_default(),
-        "source" => draft.source = string("source")?.unwrap_or_default(),
-        "type" => draft.kind = string("type")?.unwrap_or_default(),
-        "subject" => draft.subject = string("subject")?,
-        "time" => draft.time = string("time")?,
-        "datacontenttype" => draft.data_content_type = string("datacontenttype")?,
-        "dataschema" => draft.data_schema = string("dataschema")?,
-        "data_base64" => parsed.data_base64 = string("data_base64")?,
+    match member {
+        Member::SpecVersion => parsed.specversion = string("specversion")?,
+        Member::Id => draft.id = string("id")?.unwrap_or_default(),
+        Member::Source => draft.source = string("source")?.unwrap_or_default(),
+        Member::Type => draft.kind = string("type")?.unwrap_or_default(),
+        Member::Subject => draft.subject = string("subject")?,
+        Member::Time => draft.time = string("time")?,
+        Member::DataContentType => draft.data_content_type = string("datacontenttype")?,
+        Member::DataSchema => draft.data_schema = string("dataschema")?,
+        Member::DataBase64 => parsed.data_base64 = string("data_base64")?,
         // `null` is a value of its own here, not an absent member.
-        "data" => parsed.data = Some(map.next_value()?),
-        _ => {
+        Member::Data => parsed.data = Some(map.next_value()?),
+        Member::Extension => {
             let value = map.next_value_seed(Extension(&name))?;
             draft.extensions.extend(value.map(|value| (name, value)));
         }
@@ -452,8 +476,16 @@ fn member(name: &str, out: &mut Vec<u8>) {
 }
 
 fn string(text: &str, out: &mut Vec<u8>) {
-    // A vector takes all that is written.
-    let _ = serde_json::to_writer(out, text);
+    // Nearly all text needs no escape, which many bytes at a time show.
+    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    } else {
+        // A vector takes all that is written.
+        let _ = serde_json::to_writer(out, text);
+    }
 }
 
 /// Leaves white space between tokens out; number text and order stay as they are.

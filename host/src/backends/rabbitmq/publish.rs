@@ -1,6 +1,5 @@
 //! The backend itself: connects, publishes, takes confirmations and returned messages together.
 
-
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
