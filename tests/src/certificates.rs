@@ -52,7 +52,7 @@ impl Authority {
 
     /// Signs a certificate for those names.
     pub fn issue_for(&self, name: &str, names: &[&str]) -> Pair {
-        self.sign(name, params(name, names))
+        self.sign(name, &params(name, names))
     }
 
     /// Signs a certificate for `127.0.0.1` that is no longer valid.
@@ -60,10 +60,10 @@ impl Authority {
         let mut params = params(name, &["127.0.0.1"]);
         params.not_before = date_time_ymd(2020, 1, 1);
         params.not_after = date_time_ymd(2021, 1, 1);
-        self.sign(name, params)
+        self.sign(name, &params)
     }
 
-    fn sign(&self, name: &str, params: CertificateParams) -> Pair {
+    fn sign(&self, name: &str, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().expect("a key can be made");
         let certificate = params.signed_by(&key, &self.issuer).expect("an authority signs");
         let file = |end: &str, text: &str| write(self.directory.path().join(format!("{name}{end}")), text);

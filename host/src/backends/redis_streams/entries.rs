@@ -55,12 +55,12 @@ impl Entries {
 
     /// The stream of each event, or why it can have none.
     pub(super) fn streams(&self, batch: &[Item]) -> Vec<Result<Arc<str>, Failure>> {
-        let stream = |item: &Item| match &self.stream {
-            Some(stream) => Ok(Arc::clone(stream)),
-            None => {
-                let filled = self.streams.fill(&item.event, |value| value.into());
-                filled.map(Arc::from).map_err(Failure::Reject)
+        let stream = |item: &Item| {
+            if let Some(stream) = &self.stream {
+                return Ok(Arc::clone(stream));
             }
+            let filled = self.streams.fill(&item.event, |value| value.into());
+            filled.map(Arc::from).map_err(Failure::Reject)
         };
         batch.iter().map(stream).collect()
     }

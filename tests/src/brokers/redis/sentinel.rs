@@ -18,7 +18,7 @@ const PASSWORD: &str = "watch-secret";
 pub struct Sentinel {
     servers: [Server; 2],
     master: usize,
-    sentinel: SocketAddr,
+    watcher: SocketAddr,
     connection: MultiplexedConnection,
     _process: Child,
     _directory: TempDir,
@@ -30,7 +30,7 @@ impl Sentinel {
     }
 
     fn place_with(&self, master: &str, password: &str) -> String {
-        let at = self.sentinel;
+        let at = self.watcher;
         format!("sentinel: {{ nodes: [\"{at}\"], master: {master}, password: {password} }}")
     }
 
@@ -89,7 +89,7 @@ impl Broker for Sentinel {
         .await;
         let connection = first.connection(1).await;
         let servers = [first, second];
-        Self { servers, master: 0, sentinel, connection, _process: process, _directory: directory }
+        Self { servers, master: 0, watcher: sentinel, connection, _process: process, _directory: directory }
     }
 
     fn config(&self, content: Content, more: &str) -> String {
@@ -110,7 +110,7 @@ impl Broker for Sentinel {
         let next = 1 - self.master;
         let port = self.servers[next].address().port();
         until_true("the sentinel has made the replica the master", PATIENCE, async || {
-            let named = ask::<(String, u16)>(self.sentinel, "GET-MASTER-ADDR-BY-NAME").await;
+            let named = ask::<(String, u16)>(self.watcher, "GET-MASTER-ADDR-BY-NAME").await;
             named.is_some_and(|(_, named)| named == port)
         })
         .await;
@@ -146,7 +146,7 @@ impl Broker for Sentinel {
             ),
             mistake(
                 "no password for the sentinels",
-                format!("sentinel: {{ nodes: [\"{}\"], master: {MASTER} }}", self.sentinel),
+                format!("sentinel: {{ nodes: [\"{}\"], master: {MASTER} }}", self.watcher),
                 &["asks for a password: NOAUTH", "set sentinel.username and sentinel.password"],
             ),
             mistake(
@@ -156,7 +156,7 @@ impl Broker for Sentinel {
             ),
             mistake(
                 "a sentinel as if it were the master",
-                format!("url: \"redis://:{PASSWORD}@{}/1\"", self.sentinel),
+                format!("url: \"redis://:{PASSWORD}@{}/1\"", self.watcher),
                 &["takes no streams", "name a sentinel in sentinel.nodes"],
             ),
             mistake(
