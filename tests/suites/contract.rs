@@ -156,6 +156,9 @@ macro_rules! contract {
 
 contract! {
     redis_streams: stagewire_tests::Redis,
+    redis_tls: stagewire_tests::redis::Secured,
+    redis_sentinel: stagewire_tests::redis::Sentinel,
+    redis_cluster: stagewire_tests::redis::Cluster,
     kafka: stagewire_tests::Kafka,
     jetstream: stagewire_tests::JetStream,
     rabbitmq: stagewire_tests::RabbitMq,

@@ -12,6 +12,7 @@ mod kafka;
 mod lanes;
 mod nats;
 mod rabbitmq;
+mod redis;
 mod reload;
 mod settings;
 mod shutdown;

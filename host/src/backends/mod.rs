@@ -19,7 +19,7 @@ pub mod redis_streams;
 mod rounds;
 #[cfg(feature = "stdout")]
 pub mod stdout;
-#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+#[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis_streams"))]
 mod template;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -62,7 +62,7 @@ pub enum Failure {
 
 impl Failure {
     /// The same with the backend's name before its text.
-    #[cfg(any(feature = "nats", feature = "rabbitmq"))]
+    #[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis_streams"))]
     fn of(self, backend: &BackendName) -> Self {
         let named = |text| format!("backend {backend}: {text}");
         match self {

@@ -59,6 +59,15 @@ impl Template {
         })
     }
 
+    /// The text for every event, where no attribute is in it.
+    #[cfg(feature = "redis_streams")]
+    pub(super) fn fixed(&self) -> Option<&str> {
+        match &self.0[..] {
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// What to do where nobody takes the event there. If all events go there, all wait, and are tried after the pause;
     /// otherwise others may well have a place.
     pub(super) fn nowhere(&self, pause: Duration, text: String) -> Failure {

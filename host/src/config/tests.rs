@@ -28,7 +28,7 @@ fn the_samples_load() {
     files.extend(std::fs::read_dir(root.join("samples")).unwrap().map(|entry| entry.unwrap().path()));
     assert!(files.len() > 4);
     for file in files {
-        let known = ["WEBHOOK_API_KEY", "KAFKA_USERNAME", "KAFKA_PASSWORD"];
+        let known = ["WEBHOOK_API_KEY", "KAFKA_USERNAME", "KAFKA_PASSWORD", "REDIS_PASSWORD"];
         let env = |name: &str| known.contains(&name).then(|| "key".to_owned());
         load(&file, &env).unwrap_or_else(|faults| panic!("{faults}"));
     }

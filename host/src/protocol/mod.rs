@@ -9,5 +9,7 @@ pub mod json;
 pub mod kafka;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(feature = "redis_streams")]
+pub mod redis;
 #[cfg(feature = "cloudevents-sdk")]
 pub mod sdk;

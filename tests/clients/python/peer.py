@@ -100,7 +100,18 @@ def read_redis(host, port, db, stream, count):
     client = redis.Redis(host=host, port=int(port), db=int(db))
     entries = client.xrange(stream, count=int(count))
     for _, fields in entries:
-        print(json.dumps(describe(JSONFormat().read(None, fields[b"event"]))))
+        print(json.dumps(from_redis(fields)))
+
+
+def from_redis(fields):
+    """A whole event in the field `event`, or a field for each attribute and `data`."""
+    if b"event" in fields:
+        return describe(JSONFormat().read(None, fields[b"event"]))
+    texts = {name.decode(): value.decode() for name, value in fields.items() if name != b"data"}
+    described = {"attributes": texts}
+    if b"data" in fields:
+        described["base64"] = base64.b64encode(fields[b"data"]).decode()
+    return described
 
 
 def read_kafka(server, topic, count):

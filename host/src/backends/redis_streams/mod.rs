@@ -1,0 +1,92 @@
+//! Redis Streams: one `XADD` an event, a batch as one transaction, on one server, by sentinels or in a cluster.
+
+mod connection;
+mod entries;
+mod find;
+mod place;
+mod publish;
+mod settings;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+use redis::aio::MultiplexedConnection;
+
+use self::connection::Login;
+use self::entries::Entries;
+use self::place::{Place, Way};
+pub use self::settings::{Cluster, ConnectionPool, Layout, RedisStreams, Sentinel};
+use super::template::Template;
+use super::{Backend, Failure, Item, Outcomes};
+use crate::names::BackendName;
+
+struct Redis {
+    name: BackendName,
+    settings: RedisStreams,
+    way: Way,
+    login: Login,
+    entries: Entries,
+    server: Option<Server>,
+    /// A node that a stream is on its way to, as another told (`ASK`).
+    asked: Option<Place>,
+    /// Who is asked first for the server to write to.
+    turn: usize,
+    /// Whether replicas did not have the last batch in time.
+    late: bool,
+}
+
+/// The server that is written to.
+struct Server {
+    connection: MultiplexedConnection,
+    place: Place,
+    /// The stream is not quite there yet: each batch must say that it knows (`ASKING`).
+    asking: bool,
+}
+
+impl Redis {
+    fn new(name: BackendName, settings: RedisStreams, way: Way, login: Login, streams: Template) -> Self {
+        let entries = Entries::new(streams, &settings);
+        Self { name, settings, way, login, entries, server: None, asked: None, turn: 0, late: false }
+    }
+
+    async fn open(&mut self) -> Result<Server, words::Trouble> {
+        let asked = self.asked.take();
+        let asking = asked.is_some();
+        let place = match asked {
+            Some(place) => place,
+            None => {
+                find::server(&self.way, self.turn, self.entries.tag(), &self.login, &self.settings).await?
+            }
+        };
+        let connection = connection::open(&place, &self.login, &self.settings).await?;
+        Ok(Server { connection, place, asking })
+    }
+}
+
+#[async_trait]
+impl Backend for Redis {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        self.server = None;
+        let opened = self.open().await;
+        // Whoever led astray is not asked first again.
+        self.turn = self.turn.wrapping_add(1);
+        self.server = Some(opened.map_err(|trouble| Failure::from(trouble).of(&self.name))?);
+        Ok(())
+    }
+
+    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        let Some(mut server) = self.server.take() else {
+            return vec![Err(Failure::Reconnect("not connected".into()).of(&self.name)); batch.len()];
+        };
+        let published = self.publish_to(&mut server, batch).await;
+        self.server = Some(server);
+        let outcomes = published.unwrap_or_else(|failure| vec![Err(failure); batch.len()]);
+        outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+    }
+
+    async fn close(&mut self) {
+        self.server = None;
+    }
+}
