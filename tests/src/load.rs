@@ -378,8 +378,8 @@ impl Documents {
         Self { document, place: (id, subject), next: Ticket { key: 0, seq: 0 }, keys }
     }
 
-    /// The subject of the next one, and itself.
-    pub fn next(&mut self) -> (String, &[u8]) {
+    /// The next one: its subject, and itself.
+    pub fn one(&mut self) -> (String, &[u8]) {
         patch(&mut self.document, self.place, self.next);
         let subject = format!("document/doc-{:04}", self.next.key);
         self.next.key = (self.next.key + 1) % self.keys;
@@ -467,7 +467,7 @@ mod tests {
         let mut documents = Documents::new(2);
         let mut ids = Vec::new();
         for _ in 0..3 {
-            let (subject, document) = documents.next();
+            let (subject, document) = documents.one();
             let event: serde_json::Value = serde_json::from_slice(document).expect("JSON");
             assert_eq!(event["subject"], subject);
             ids.push(event["id"].as_str().expect("an id").to_owned());

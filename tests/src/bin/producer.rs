@@ -70,7 +70,7 @@ async fn redis(url: &str, stream: &str, end: Instant) -> Result<u64> {
         while Instant::now() < end {
             let mut pipeline = redis::Pipeline::with_capacity(PIPELINE);
             for _ in 0..PIPELINE {
-                let (_, document) = documents.next();
+                let (_, document) = documents.one();
                 pipeline
                     .cmd("XADD")
                     .arg(stream)
@@ -120,7 +120,7 @@ async fn kafka(server: &str, topic: &str, end: Instant) -> Result<u64> {
         let (mut documents, mut sent) = (Documents::new(KEYS), 0);
         let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
         while Instant::now() < end {
-            let (key, document) = documents.next();
+            let (key, document) = documents.one();
             let mut record = BaseRecord::to(&topic).key(&key).payload(document);
             while let Err((error, again)) = producer.send(record) {
                 anyhow::ensure!(error == full, error);
@@ -140,7 +140,7 @@ async fn jetstream(url: &str, subject: &str, end: Instant) -> Result<u64> {
     let context = async_nats::jetstream::new(async_nats::connect(url).await?);
     let (mut documents, mut sent, mut waiting) = (Documents::new(KEYS), 0, VecDeque::new());
     while Instant::now() < end {
-        let document = documents.next().1.to_vec();
+        let document = documents.one().1.to_vec();
         waiting.push_back(context.publish(subject.to_owned(), document.into()).await?);
         if waiting.len() >= WINDOW {
             waiting.pop_front().context("one waits")?.await?;
@@ -161,7 +161,7 @@ async fn rabbitmq(url: &str, exchange: &str, end: Instant) -> Result<u64> {
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (mut documents, mut sent, mut waiting) = (Documents::new(KEYS), 0, VecDeque::new());
     while Instant::now() < end {
-        let (_, document) = documents.next();
+        let (_, document) = documents.one();
         let publish =
             channel.basic_publish(exchange.into(), "x.y".into(), options, document, properties.clone());
         waiting.push_back(publish.await?);
@@ -186,7 +186,7 @@ async fn webhook(url: &str, end: Instant) -> Result<u64> {
         while Instant::now() < end {
             let request =
                 client.post(url).header("content-type", "application/cloudevents+json; charset=utf-8");
-            let answer = request.body(documents.next().1.to_vec()).send().await?;
+            let answer = request.body(documents.one().1.to_vec()).send().await?;
             anyhow::ensure!(answer.status().is_success(), "it answered {}", answer.status());
             sent += 1;
         }

@@ -66,6 +66,7 @@ pub struct Receiver {
 
 impl Receiver {
     /// Starts one.
+    #[expect(clippy::unused_async, reason = "each broker is started in the same way")]
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");

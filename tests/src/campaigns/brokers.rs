@@ -18,7 +18,7 @@ pub async fn run(length: Length, choice: &Choice) -> Findings {
     findings.add("kills of each", kills(length));
     let mut outcomes = Outcomes::default();
     each_backend!(choice, |name, Backend| {
-        outcomes.add(name, against::<Backend>(length)).await;
+        outcomes.add(name, Box::pin(against::<Backend>(length))).await;
     });
     outcomes.conclude(findings)
 }

@@ -135,7 +135,7 @@ pub async fn run(length: Length, choice: &Choice) -> Findings {
     each_backend!(choice, |name, Backend| {
         // Each backend's schedules are its own, so that one can be repeated alone.
         let mut random = Rng::with_seed(choice.seed ^ name.bytes().map(u64::from).sum::<u64>());
-        outcomes.add(name, against::<Backend>(length, &mut random)).await;
+        outcomes.add(name, Box::pin(against::<Backend>(length, &mut random))).await;
     });
     outcomes.conclude(findings)
 }

@@ -93,7 +93,7 @@ mod tests {
     fn events_are_known_by_their_document() {
         let arrivals = Arrivals::default();
         let mut documents = Documents::new(8);
-        arrivals.note(documents.next().1, 5);
+        arrivals.note(documents.one().1, 5);
         arrivals.note(b"no event", 6);
         assert_eq!(arrivals.take(), [(Ticket { key: 0, seq: 0 }, 5)]);
         assert_eq!(arrivals.count(), 0);
