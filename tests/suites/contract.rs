@@ -150,7 +150,6 @@ contract! {
     kafka: stagewire_tests::Kafka,
     jetstream: stagewire_tests::JetStream,
     rabbitmq: stagewire_tests::RabbitMq,
-    webhook: stagewire_tests::Receiver,
 }
 
 contract! {
