@@ -102,12 +102,23 @@ pub struct Verdict {
     pub duplicates: usize,
     /// Ids that nobody sent.
     pub strangers: Vec<String>,
+    /// Acknowledged, never arrived, and kept among the dead letters.
+    pub dead: usize,
 }
 
 impl Verdict {
     /// Nothing lost, nothing out of order, nothing made up.
     pub fn is_clean(&self) -> bool {
         self.lost.is_empty() && self.reordered.is_empty() && self.strangers.is_empty()
+    }
+
+    /// Takes these for accounted for: the host has given them up and kept them. One that arrives all the same may come
+    /// behind others of its key.
+    pub fn forgive(&mut self, dead: &HashSet<Ticket>) {
+        let lost = self.lost.len();
+        self.lost.retain(|ticket| !dead.contains(ticket));
+        self.dead = lost - self.lost.len();
+        self.reordered.retain(|(_, late)| !dead.contains(late));
     }
 
     /// # Panics
@@ -119,13 +130,16 @@ impl Verdict {
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { owed, arrivals, lost, reordered, duplicates, strangers } = self;
+        let Self { owed, arrivals, lost, reordered, duplicates, strangers, dead } = self;
         write!(
             f,
             "{owed} acknowledged, {arrivals} arrived, {duplicates} of them again, {} lost",
             lost.len()
         )?;
         write!(f, ", {} out of order, {} unknown", reordered.len(), strangers.len())?;
+        if *dead > 0 {
+            write!(f, ", {dead} kept as dead letters")?;
+        }
         if let Some(ticket) = lost.first() {
             write!(f, "; first lost: {ticket}")?;
         }
@@ -191,6 +205,16 @@ mod tests {
         let again = check(&ledger, &[(1, 0), (1, 1), (1, 0), (1, 1), (1, 2)]);
         again.must_be_clean();
         assert_eq!(again.duplicates, 2);
+    }
+
+    #[test]
+    fn dead_letters_are_neither_lost_nor_late() {
+        let ledger = ledger(&[(1, 0), (1, 1), (1, 2)], &[]);
+        let mut verdict = check(&ledger, &[(1, 2), (1, 1)]);
+        assert!(!verdict.is_clean());
+        verdict.forgive(&HashSet::from([Ticket { key: 1, seq: 0 }, Ticket { key: 1, seq: 1 }]));
+        verdict.must_be_clean();
+        assert_eq!(verdict.dead, 1);
     }
 
     #[test]

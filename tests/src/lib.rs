@@ -14,6 +14,7 @@
 //!
 //! Whatever is started here listens on a free loopback port, lives in a temporary directory and dies with its value.
 
+pub mod arrival;
 pub mod brokers;
 pub mod campaigns;
 pub mod certificates;
@@ -24,6 +25,7 @@ pub mod peers;
 pub mod places;
 pub mod process;
 pub mod stories;
+pub mod toxiproxy;
 pub mod waiting;
 pub mod wire;
 
@@ -33,3 +35,4 @@ pub use brokers::rabbitmq::{self, RabbitMq};
 pub use brokers::receiver::{self, Receiver};
 pub use brokers::redis::{self, Redis};
 pub use host::Host;
+pub use toxiproxy::Toxiproxy;

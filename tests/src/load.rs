@@ -3,20 +3,23 @@
 //!
 //! Each connection owns its ordering keys and awaits each answer, so the order of a key is the order of its numbers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Write as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinSet;
 
 use crate::checker::{Ledger, Ticket};
+use crate::waiting::{PATIENCE, until_true};
 use crate::wire::{Connection, request};
 
 /// Before the next try of a sender that could not connect.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Before the next look of a sender that is too far ahead.
+const BRIEFLY: Duration = Duration::from_millis(1);
 
 /// What will be sent, and by how many.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct Load {
     kind: String,
     filler: usize,
     pace: Option<Duration>,
+    every: Option<Duration>,
+    ahead: Option<Ahead>,
     notes: Notes,
 }
 
@@ -35,7 +40,15 @@ pub struct Load {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Notes {
     Kept,
+    Timed,
     CountsOnly,
+}
+
+/// How far a load may be ahead of what follows it.
+#[derive(Clone, Debug)]
+struct Ahead {
+    done: Arc<AtomicU64>,
+    most: u64,
 }
 
 impl Load {
@@ -50,6 +63,8 @@ impl Load {
             kind,
             filler: 200,
             pace: None,
+            every: None,
+            ahead: None,
             notes: Notes::CountsOnly,
         }
     }
@@ -66,6 +81,12 @@ impl Load {
         Self { batch, ..self }
     }
 
+    /// So many ordering keys for each sender.
+    #[must_use]
+    pub fn keys(self, keys: u16) -> Self {
+        Self { keys, ..self }
+    }
+
     /// The events' `type`.
     #[must_use]
     pub fn kind(self, kind: &str) -> Self {
@@ -76,6 +97,25 @@ impl Load {
     #[must_use]
     pub fn pace(self, pace: Duration) -> Self {
         Self { pace: Some(pace), ..self }
+    }
+
+    /// A request of each sender at that interval, however long the answers take.
+    #[must_use]
+    pub fn every(self, interval: Duration) -> Self {
+        Self { every: Some(interval), ..self }
+    }
+
+    /// Waits while more than so many events are acknowledged and not yet `done`, as a source does that is slowed down by
+    /// what follows.
+    #[must_use]
+    pub fn ahead_of(self, done: Arc<AtomicU64>, most: u64) -> Self {
+        Self { ahead: Some(Ahead { done, most }), ..self }
+    }
+
+    /// Writes down when every acknowledged event was sent.
+    #[must_use]
+    pub fn with_times(self) -> Self {
+        Self { notes: Notes::Timed, ..self }
     }
 
     /// Writes down what became of every event.
@@ -122,6 +162,16 @@ impl Running {
         self.shared.acknowledged.load(Ordering::Relaxed)
     }
 
+    /// Waits until so many more are acknowledged.
+    ///
+    /// # Panics
+    /// If that takes too long.
+    pub async fn flows(&self, more: u64) {
+        let goal = self.acknowledged() + more;
+        let what = format!("{more} more events are acknowledged");
+        until_true(&what, PATIENCE, async || self.acknowledged() >= goal).await;
+    }
+
     /// Lets each sender finish its request and gathers what they saw.
     pub async fn stop(mut self) -> Report {
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -147,6 +197,8 @@ pub struct Report {
     pub broken: u64,
     /// How long it ran.
     pub elapsed: Duration,
+    /// When each acknowledged event was sent, in microseconds of Unix time, where that was asked for.
+    pub sent: HashMap<Ticket, u64>,
     latencies: Vec<u32>,
 }
 
@@ -175,6 +227,7 @@ impl Report {
         self.ledger.merge(other.ledger);
         self.acknowledged += other.acknowledged;
         self.broken += other.broken;
+        self.sent.extend(other.sent);
         self.latencies.extend(other.latencies);
         for (status, count) in other.statuses {
             *self.statuses.entry(status).or_default() += count;
@@ -188,6 +241,10 @@ struct Sender {
     keys: Vec<Ticket>,
     turn: usize,
     pace: Option<Duration>,
+    every: Option<Duration>,
+    ahead: Option<Ahead>,
+    /// When the next request is due, where there is an interval.
+    due: Instant,
     notes: Notes,
     shared: Arc<Shared>,
     report: Report,
@@ -202,6 +259,11 @@ impl Sender {
             keys,
             turn: 0,
             pace: load.pace,
+            every: load.every,
+            ahead: load.ahead.clone(),
+            // Not all at once.
+            due: Instant::now()
+                + load.every.unwrap_or_default() * u32::from(number) / u32::from(load.connections),
             notes: load.notes,
             shared,
             report: Report::default(),
@@ -223,8 +285,11 @@ impl Sender {
     /// Sends until the connection breaks or the load ends.
     async fn send_over(&mut self, mut connection: Connection) {
         while !self.shared.stop.load(Ordering::Relaxed) {
+            if !self.may_send().await {
+                continue;
+            }
             let tickets = self.next_tickets();
-            let begin = Instant::now();
+            let (begin, sent) = (Instant::now(), now_micros());
             let answer = connection.status(&self.prepared.request).await;
             let micros = u32::try_from(begin.elapsed().as_micros()).unwrap_or(u32::MAX);
             let Ok(status) = answer else {
@@ -239,11 +304,29 @@ impl Sender {
                 self.report.acknowledged += count;
                 self.shared.acknowledged.fetch_add(count, Ordering::Relaxed);
                 self.note(&tickets, Ledger::acknowledge);
+                if self.notes == Notes::Timed {
+                    self.report.sent.extend(tickets.iter().map(|ticket| (*ticket, sent)));
+                }
             }
             if let Some(pace) = self.pace {
                 tokio::time::sleep(pace).await;
             }
         }
+    }
+
+    /// Waits for its turn, or a moment where it is too far ahead.
+    async fn may_send(&mut self) -> bool {
+        if let Some(interval) = self.every {
+            tokio::time::sleep_until(self.due.into()).await;
+            self.due += interval;
+        }
+        let Some(Ahead { done, most }) = &self.ahead else { return true };
+        let acknowledged = self.shared.acknowledged.load(Ordering::Relaxed);
+        if acknowledged.saturating_sub(done.load(Ordering::Relaxed)) <= *most {
+            return true;
+        }
+        tokio::time::sleep(BRIEFLY).await;
+        false
     }
 
     fn next_tickets(&mut self) -> Vec<Ticket> {
@@ -271,6 +354,40 @@ impl Sender {
     }
 }
 
+/// Microseconds of Unix time.
+pub fn now_micros() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// The events of a load as documents, for those who send them by another way.
+pub struct Documents {
+    document: Vec<u8>,
+    place: (usize, usize),
+    next: Ticket,
+    keys: u16,
+}
+
+impl Documents {
+    /// Events of so many ordering keys, in turn.
+    pub fn new(keys: u16) -> Self {
+        let load = Load::on(([127, 0, 0, 1], 0).into());
+        let document = event(&load.kind, load.filler).into_bytes();
+        let id = positions(&document, ID)[0];
+        let subject = positions(&document, SUBJECT)[0] + SUBJECT.len() - 4;
+        Self { document, place: (id, subject), next: Ticket { key: 0, seq: 0 }, keys }
+    }
+
+    /// The next one: its subject, and itself.
+    pub fn one(&mut self) -> (String, &[u8]) {
+        patch(&mut self.document, self.place, self.next);
+        let subject = format!("document/doc-{:04}", self.next.key);
+        self.next.key = (self.next.key + 1) % self.keys;
+        self.next.seq += u32::from(self.next.key == 0);
+        (subject, &self.document)
+    }
+}
+
 /// A request whose ids and subjects are patched in place.
 struct Prepared {
     request: Vec<u8>,
@@ -295,13 +412,14 @@ impl Prepared {
     }
 
     fn patch(&mut self, index: usize, ticket: Ticket) {
-        let (id, subject) = self.places[index];
-        let mut at = Cursor::new(&mut self.request[id..id + Ticket::WIDTH]);
-        // The widths are fixed, so the slices are filled exactly.
-        let _ = write!(at, "{ticket}");
-        let mut at = Cursor::new(&mut self.request[subject..subject + 4]);
-        let _ = write!(at, "{:04}", ticket.key);
+        patch(&mut self.request, self.places[index], ticket);
     }
+}
+
+/// Writes a ticket's number over an id and the end of a subject. The widths are fixed, so the slices are filled exactly.
+fn patch(bytes: &mut [u8], (id, subject): (usize, usize), ticket: Ticket) {
+    let _ = write!(Cursor::new(&mut bytes[id..id + Ticket::WIDTH]), "{ticket}");
+    let _ = write!(Cursor::new(&mut bytes[subject..subject + 4]), "{:04}", ticket.key);
 }
 
 /// A document-processed event, as the pipeline's second stage writes it.
@@ -342,6 +460,19 @@ mod tests {
         let events: Vec<serde_json::Value> = serde_json::from_slice(&prepared.request[body..]).expect("JSON");
         assert_eq!(events[2]["id"], "k0017-00000002");
         assert_eq!(events[0]["subject"], "document/doc-0017");
+    }
+
+    #[test]
+    fn documents_are_numbered_by_key() {
+        let mut documents = Documents::new(2);
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            let (subject, document) = documents.one();
+            let event: serde_json::Value = serde_json::from_slice(document).expect("JSON");
+            assert_eq!(event["subject"], subject);
+            ids.push(event["id"].as_str().expect("an id").to_owned());
+        }
+        assert_eq!(ids, ["k0000-00000000", "k0001-00000000", "k0000-00000001"]);
     }
 
     #[tokio::test]

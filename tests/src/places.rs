@@ -57,6 +57,11 @@ pub fn nats_server() -> PathBuf {
     built(target().join("clients/nats-server"), "cargo xtask setup")
 }
 
+/// A proxy that injects faults.
+pub fn toxiproxy() -> PathBuf {
+    built(target().join("clients/toxiproxy/server"), "cargo xtask setup")
+}
+
 /// Python with the packages of `cargo xtask setup`.
 pub fn python() -> PathBuf {
     built(target().join("clients/python/bin/python"), "cargo xtask setup")

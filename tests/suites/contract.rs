@@ -4,36 +4,27 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use stagewire_tests::arrival;
 use stagewire_tests::brokers::{self, Broker};
 use stagewire_tests::host::BATCHED;
 use stagewire_tests::load::{Load, Running};
 use stagewire_tests::peers::{self, all_canonical};
-use stagewire_tests::waiting::{PATIENCE, until, until_true};
+use stagewire_tests::waiting::{PATIENCE, until};
 use stagewire_tests::{Host, Redis};
 
 /// Load that writes down what was acknowledged, and is some way under way.
 async fn flowing(host: &Host) -> Running {
     let load = Load::on(host.ingress()).connections(8).pace(Duration::from_millis(1)).with_ledger().start();
-    flows(&load, 300).await;
+    load.flows(300).await;
     load
-}
-
-async fn flows(load: &Running, more: u64) {
-    let goal = load.acknowledged() + more;
-    until_true("events are acknowledged", PATIENCE, async || load.acknowledged() >= goal).await;
 }
 
 /// What was acknowledged has arrived, in order per key; what arrived twice is counted and allowed.
 async fn all_arrive<B: Broker>(broker: &B, host: &Host, load: Running) {
     let report = load.stop().await;
-    host.has_settled().await;
-    let arrived = until("every acknowledged event arrives", PATIENCE, async || {
-        let ids = broker.ids().await;
-        (ids.len() >= report.ledger.owed()).then_some(ids)
-    })
-    .await;
-    let verdict = report.ledger.check(arrived.iter().map(String::as_str));
+    let verdict = arrival::of(broker, host, &report.ledger).await;
     verdict.must_be_clean();
+    assert_eq!(verdict.dead, 0, "no backend gives an event up because it was away: {verdict}");
     println!("{}: {verdict}", B::KIND);
 }
 
@@ -42,7 +33,7 @@ async fn keeps_order_per_key<B: Broker>() {
     let broker = B::start().await;
     let host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
     let load = flowing(&host).await;
-    flows(&load, 2_000).await;
+    load.flows(2_000).await;
     all_arrive(&broker, &host, load).await;
 }
 
@@ -68,9 +59,9 @@ async fn outlives_a_crash_of_the_broker<B: Broker>() {
     let host = Host::with(broker.events(B::CONTENTS[0], "")).start().await;
     let load = flowing(&host).await;
     broker.kill().await;
-    flows(&load, 200).await;
+    load.flows(200).await;
     broker.again().await;
-    flows(&load, 200).await;
+    load.flows(200).await;
     all_arrive(&broker, &host, load).await;
 }
 
@@ -82,7 +73,7 @@ async fn ends_and_goes_on<B: Broker>() {
     let ended = host.terminate().await;
     assert!(ended.success(), "{ended}");
     host.restart().await;
-    flows(&load, 200).await;
+    load.flows(200).await;
     all_arrive(&broker, &host, load).await;
 }
 
@@ -93,7 +84,7 @@ async fn outlives_a_crash_of_the_host<B: Broker>() {
     let load = flowing(&host).await;
     host.kill().await;
     host.restart().await;
-    flows(&load, 200).await;
+    load.flows(200).await;
     all_arrive(&broker, &host, load).await;
 }
 

@@ -5,6 +5,7 @@ mod crash;
 mod dead_letters;
 mod docs;
 mod events;
+mod faults;
 mod hostile_input;
 mod hostile_plugins;
 mod journal;

@@ -1,7 +1,7 @@
 //! NATS: what the contract of all backends does not ask.
 
 use serde_json::{Value, json};
-use stagewire_tests::brokers::nats::{Rules, Server};
+use stagewire_tests::brokers::nats::{Rules, Server, Sync};
 use stagewire_tests::brokers::{Broker, Content, events};
 use stagewire_tests::certificates::{Authority, Pair};
 use stagewire_tests::waiting::{PATIENCE, until};
@@ -40,7 +40,7 @@ fn tls(server: &Pair, clients: &Authority) -> String {
 async fn events_go_out_over_tls_with_a_certificate_of_their_own() {
     let (authority, stranger) = (Authority::new(), Authority::new());
     let more = tls(&authority.issue("server"), &authority);
-    let rules = Rules { authorization: format!("users: [{STAGE2}]"), more };
+    let rules = Rules { authorization: format!("users: [{STAGE2}]"), more, sync: Sync::Always };
     let server = Server::start(&rules).await;
     let own = authority.issue("client");
     let config = |ca: &Authority| {
@@ -65,7 +65,7 @@ async fn events_go_out_over_tls_with_a_certificate_of_their_own() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_nkey_signs_in() {
     let authorization = format!("users: [{STAGE2}, {{ nkey: {PUBLIC} }}]");
-    let nats = JetStream::with(&Rules { authorization, more: String::new() }).await;
+    let nats = JetStream::with(&Rules { authorization, more: String::new(), sync: Sync::Always }).await;
     let config = format!(
         "{{ servers: [\"nats://{}\"], nkey: {SEED}, subject: other.x, stream: OTHER }}",
         nats.server().address()

@@ -20,8 +20,10 @@ usage: cargo xtask COMMAND
                          --keep leaves the host running
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
-                         forwarder, filter, fsync, plugins, routes, swap, footprint
-  soak NAME [--short]    a long campaign: kill, swap, hostile, or all
+                         forwarder, filter, fsync, plugins, routes, swap, footprint, backends, one-down
+  soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
+  soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
+                         a network that misbehaves, brokers that are killed, for each backend or these
   setup                  targets, packages and clients that the rest needs; does nothing twice
   brokers up|down|status [NAME ...]
                          start brokers on fixed loopback ports, for you to try things with; they
@@ -32,6 +34,7 @@ usage: cargo xtask COMMAND
 examples:
   cargo xtask demo --keep
   cargo xtask soak kill --short
+  cargo xtask soak faults kafka --seed 42
   cargo xtask bench forwarder
   cargo xtask brokers up kafka
 ";
@@ -74,7 +77,7 @@ fn demo(rest: &[&str]) -> Result<()> {
 
 fn bench(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
-    setup::redis()?;
+    setup::brokers()?;
     guests::build()?;
     suites::build("release")?;
     if rest != ["plugins"] {
@@ -88,10 +91,11 @@ fn bench(rest: &[&str]) -> Result<()> {
 
 fn soak(rest: &[&str]) -> Result<()> {
     if rest.is_empty() {
-        bail!("name a campaign: kill, swap, hostile or all");
+        bail!("name a campaign: kill, swap, hostile, faults, brokers or all");
     }
     setup::toolchain()?;
-    setup::redis()?;
+    setup::brokers()?;
+    setup::toxiproxy()?;
     guests::build()?;
     suites::build("dev")?;
     shell::program("debug", "soak").args(rest).run()

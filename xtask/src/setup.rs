@@ -10,11 +10,14 @@ use crate::shell::{command, is_fresh, is_there, root, target};
 const WASM: &str = "wasm32-unknown-unknown";
 /// Newer than what distributions ship: its `JetStream` can be told to sync each message.
 const NATS_SERVER: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
+/// Between a host and its broker, where faults are injected.
+const TOXIPROXY: &str = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0";
 
 /// All of it.
 pub(crate) fn everything() -> Result<()> {
     toolchain()?;
     brokers()?;
+    toxiproxy()?;
     package("curl", "curl")?;
     python_client()?;
     go_client()
@@ -44,7 +47,7 @@ fn listed(what: &str, name: &str) -> Result<bool> {
 }
 
 /// A real Redis for the suites to start.
-pub(crate) fn redis() -> Result<()> {
+fn redis() -> Result<()> {
     package("redis-server", "redis-server")
 }
 
@@ -89,13 +92,21 @@ fn kafka() -> Result<()> {
 
 /// A real NATS server for the suites to start.
 fn nats() -> Result<()> {
-    let place = target().join("clients");
-    if place.join("nats-server").is_file() {
+    go_program(NATS_SERVER, &target().join("clients"), "nats-server")
+}
+
+/// A proxy that injects faults. Its program has a name that says little, hence a directory of its own.
+pub(crate) fn toxiproxy() -> Result<()> {
+    go_program(TOXIPROXY, &target().join("clients/toxiproxy"), "server")
+}
+
+fn go_program(module: &str, place: &Path, name: &str) -> Result<()> {
+    if place.join(name).is_file() {
         return Ok(());
     }
     let go = go()?;
-    println!("building {NATS_SERVER}");
-    command(go).args(["install", NATS_SERVER]).env("GOBIN", &place).run()
+    println!("building {module}");
+    command(go).args(["install", module]).env("GOBIN", place).run()
 }
 
 /// A real `RabbitMQ` for the suites to start.

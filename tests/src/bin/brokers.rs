@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use stagewire_tests::brokers::{kafka, redis};
+use stagewire_tests::brokers::{kafka, nats, rabbitmq, redis};
 use stagewire_tests::places;
 use stagewire_tests::waiting::until_true;
 use tokio::net::TcpStream;
@@ -27,11 +27,11 @@ struct Known {
     port: u16,
     /// How one reaches it, for people.
     says: &'static str,
-    /// Lays it out in its directory, and says how it is started.
+    /// Lays it out in its directory, and says how it is started: what it needs first, itself last.
     prepare: fn(SocketAddr, PathBuf) -> Preparing,
 }
 
-type Preparing = Pin<Box<dyn Future<Output = Result<Command>>>>;
+type Preparing = Pin<Box<dyn Future<Output = Result<Vec<Command>>>>>;
 
 const BROKERS: &[Known] = &[
     Known {
@@ -39,7 +39,7 @@ const BROKERS: &[Known] = &[
         port: 16_379,
         says: "redis_streams: { url: \"redis://127.0.0.1:16379/1\" }",
         prepare: |address, directory| {
-            Box::pin(async move { Ok(redis::command(address, &directory, redis::Keeps::Everything)) })
+            Box::pin(async move { Ok(vec![redis::command(address, &directory, redis::Keeps::Everything)]) })
         },
     },
     Known {
@@ -48,14 +48,51 @@ const BROKERS: &[Known] = &[
         says: "kafka: { bootstrap_servers: [\"127.0.0.1:19092\"], auto_create: true }",
         prepare: |address, directory| {
             Box::pin(async move {
-                let next = |by: u16| SocketAddr::new(address.ip(), address.port() + by);
-                let listeners = kafka::Listeners { plain: address, secured: next(1), controller: next(2) };
+                let listeners = kafka::Listeners {
+                    plain: address,
+                    secured: next(address, 1),
+                    controller: next(address, 2),
+                    proxied: None,
+                };
                 kafka::lay_out(&directory, listeners).await?;
-                Ok(kafka::command(&directory))
+                Ok(vec![kafka::command(&directory)])
+            })
+        },
+    },
+    Known {
+        name: "nats",
+        port: 14_222,
+        says: "nats: { servers: [\"nats://127.0.0.1:14222\"], stream: NLP, create_stream: true }",
+        prepare: |address, directory| {
+            Box::pin(async move {
+                let open = nats::Rules { sync: nats::Sync::Always, ..nats::Rules::open() };
+                nats::lay_out(&directory, address, &open)?;
+                Ok(vec![nats::command(&directory)])
+            })
+        },
+    },
+    Known {
+        name: "rabbitmq",
+        port: 15_682,
+        says: "rabbitmq: { url: \"amqp://stage2:right@127.0.0.1:15682/\", exchange: contract, routing_key: \"x.{type}\" }, queue contract",
+        prepare: |address, directory| {
+            Box::pin(async move {
+                let node = rabbitmq::Node {
+                    address,
+                    mapper: next(address, 1),
+                    between: next(address, 2),
+                    directory,
+                };
+                node.lay_out("")?;
+                Ok(vec![node.mapper_command(), node.command()])
             })
         },
     },
 ];
+
+fn next(address: SocketAddr, by: u16) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port() + by)
+}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -103,16 +140,18 @@ impl Known {
         self.directory().join("pid")
     }
 
-    /// The process that was started here, if it still runs: another one that got its number is elsewhere at work.
-    fn running(&self) -> Option<Pid> {
-        let pid: i32 = std::fs::read_to_string(self.pid_file()).ok()?.trim().parse().ok()?;
-        let at_work_in = std::fs::read_link(format!("/proc/{pid}/cwd")).ok()?;
-        let here = self.directory().canonicalize().ok()?;
-        (at_work_in == here).then(|| Pid::from_raw(pid)).flatten()
+    /// The processes that were started here and still run, itself first: another one that got such a number is elsewhere
+    /// at work.
+    fn running(&self) -> Vec<Pid> {
+        let pids = std::fs::read_to_string(self.pid_file()).unwrap_or_default();
+        let here = self.directory().canonicalize().ok();
+        let at_work = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/cwd")).ok();
+        let pids = pids.lines().filter_map(|pid| pid.trim().parse::<i32>().ok());
+        pids.filter(|pid| here.is_some() && at_work(pid) == here).filter_map(Pid::from_raw).collect()
     }
 
     async fn up(&self) -> Result<String> {
-        if self.running().is_some() {
+        if !self.running().is_empty() {
             return Ok(format!("was up already   {}", self.says));
         }
         if TcpStream::connect(self.address()).await.is_ok() {
@@ -123,15 +162,23 @@ impl Known {
             .with_context(|| format!("{} cannot be made", directory.display()))?;
         let log = directory.join("output.log");
         let output = File::create(&log).with_context(|| format!("{} cannot be written", log.display()))?;
-        let mut command = (self.prepare)(self.address(), directory).await?;
-        // A group of its own: the terminal's Ctrl-C is not meant for it.
-        command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output).process_group(0);
-        let mut child = command.spawn().context("it cannot be started; `cargo xtask setup` installs it")?;
-        let pid = child.id().context("it has ended at once")?;
-        std::fs::write(self.pid_file(), pid.to_string())?;
+        let (mut children, mut pids) = (Vec::new(), String::new());
+        for mut command in (self.prepare)(self.address(), directory).await? {
+            // A group of its own: the terminal's Ctrl-C is not meant for it.
+            command
+                .stdin(Stdio::null())
+                .stdout(output.try_clone()?)
+                .stderr(output.try_clone()?)
+                .process_group(0);
+            let child = command.spawn().context("it cannot be started; `cargo xtask setup` installs it")?;
+            let pid = child.id().context("it has ended at once")?;
+            pids = format!("{pid}\n{pids}");
+            std::fs::write(self.pid_file(), &pids)?;
+            children.push(child);
+        }
         let mut ended = None;
         until_true("it listens", LIMIT, async || {
-            ended = child.try_wait().ok().flatten();
+            ended = children.iter_mut().find_map(|child| child.try_wait().ok().flatten());
             ended.is_some() || TcpStream::connect(self.address()).await.is_ok()
         })
         .await;
@@ -142,15 +189,21 @@ impl Known {
     }
 
     async fn down(&self) -> Result<String> {
-        let Some(pid) = self.running() else { return Ok("was not up".into()) };
-        kill_process(pid, Signal::TERM).context("it cannot be asked to end")?;
-        until_true("it has ended", LIMIT, async || self.running().is_none()).await;
+        let running = self.running();
+        if running.is_empty() {
+            return Ok("was not up".into());
+        }
+        // Itself first, then what it needs.
+        for pid in running {
+            kill_process(pid, Signal::TERM).context("it cannot be asked to end")?;
+            until_true("it has ended", LIMIT, async || !self.running().contains(&pid)).await;
+        }
         std::fs::remove_file(self.pid_file()).context("its pid file cannot be removed")?;
         Ok(format!("down   its data is kept in {}", self.directory().display()))
     }
 
     fn status(&self) -> String {
-        match self.running() {
+        match self.running().first() {
             Some(pid) => format!("up   process {}   {}", pid.as_raw_nonzero(), self.says),
             None => "down".into(),
         }

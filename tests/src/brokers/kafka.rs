@@ -46,6 +46,24 @@ pub struct Listeners {
     pub secured: SocketAddr,
     /// Its own controller.
     pub controller: SocketAddr,
+    /// Those who come in by a door that leads here.
+    pub proxied: Option<Proxied>,
+}
+
+/// A listener behind a proxy.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxied {
+    /// Where it listens.
+    pub here: SocketAddr,
+    /// Where it tells its clients to go.
+    pub door: SocketAddr,
+}
+
+impl Listeners {
+    /// The one that the settings of a backend name.
+    fn usual(&self) -> SocketAddr {
+        self.proxied.map_or(self.plain, |proxied| proxied.here)
+    }
 }
 
 /// Writes what a broker needs into a directory: its settings, its certificate and who signed that, its formatted log.
@@ -96,8 +114,12 @@ fn java(directory: &Path, class: &str) -> Command {
 }
 
 fn properties(directory: &Path, listeners: Listeners, store: &Path) -> String {
-    let Listeners { plain, secured, controller } = listeners;
-    let open = format!("PLAINTEXT://{plain},SASL_SSL://{secured}");
+    let Listeners { plain, secured, controller, proxied } = listeners;
+    let open = |more: Option<SocketAddr>| {
+        let more = more.map(|address| format!(",PROXIED://{address}")).unwrap_or_default();
+        format!("PLAINTEXT://{plain},SASL_SSL://{secured}{more}")
+    };
+    let here = open(proxied.map(|proxied| proxied.here));
     let module = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
     let mut text = String::new();
     let mut set = |name: &str, value: &dyn std::fmt::Display| {
@@ -108,10 +130,10 @@ fn properties(directory: &Path, listeners: Listeners, store: &Path) -> String {
     set("node.id", &1);
     set("controller.quorum.voters", &format_args!("1@{controller}"));
     set("controller.listener.names", &"CONTROLLER");
-    set("listeners", &format_args!("{open},CONTROLLER://{controller}"));
-    set("advertised.listeners", &open);
+    set("listeners", &format_args!("{here},CONTROLLER://{controller}"));
+    set("advertised.listeners", &open(proxied.map(|proxied| proxied.door)));
     set("inter.broker.listener.name", &"PLAINTEXT");
-    let security = "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,CONTROLLER:PLAINTEXT";
+    let security = "PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT";
     set("listener.security.protocol.map", &security);
     set("sasl.enabled.mechanisms", &"SCRAM-SHA-256");
     set("listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config", &module);
@@ -142,8 +164,14 @@ pub struct Kafka {
 impl Kafka {
     /// Starts one, and waits until it answers.
     pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    async fn with(door: Option<SocketAddr>) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let listeners = Listeners { plain: free_port(), secured: free_port(), controller: free_port() };
+        let proxied = door.map(|door| Proxied { here: free_port(), door });
+        let listeners =
+            Listeners { plain: free_port(), secured: free_port(), controller: free_port(), proxied };
         lay_out(directory.path(), listeners).await.expect("Kafka can be laid out");
         let kafka = Self { listeners, server: serve(directory.path()), directory };
         kafka.answers().await;
@@ -237,6 +265,12 @@ impl Broker for Kafka {
         kafka
     }
 
+    async fn behind(door: SocketAddr) -> Self {
+        let kafka = Self::with(Some(door)).await;
+        kafka.create_topic(TOPIC, &[]).await;
+        kafka
+    }
+
     fn config(&self, content: Content, more: &str) -> String {
         let content = match content {
             Content::Structured => "structured",
@@ -244,7 +278,7 @@ impl Broker for Kafka {
         };
         format!(
             "{{ bootstrap_servers: [\"{}\"], topic: {TOPIC}, content: {content}, {more} }}",
-            self.server()
+            self.listeners.usual()
         )
     }
 

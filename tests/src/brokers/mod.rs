@@ -6,6 +6,8 @@ pub mod rabbitmq;
 pub mod receiver;
 pub mod redis;
 
+use std::net::SocketAddr;
+
 use serde_json::Value;
 
 /// How a backend carries an event.
@@ -41,6 +43,11 @@ pub trait Broker: Sized {
     /// Starts one that keeps what it has confirmed over a [`Broker::kill`].
     async fn start() -> Self;
 
+    /// Starts one whose clients come in by that door. Few brokers care: those that tell clients where to go.
+    async fn behind(_door: SocketAddr) -> Self {
+        Self::start().await
+    }
+
     /// The backend's `config:` in YAML's flow style, with `more` after it (`max_len: 5`, or nothing).
     fn config(&self, content: Content, more: &str) -> String;
 
@@ -69,4 +76,26 @@ pub trait Broker: Sized {
 /// An `events:` section with one backend, whose `config:` is in YAML's flow style.
 pub fn events(kind: &str, config: &str) -> String {
     format!("events:\n  enabled: true\n  backends:\n    - {{ type: {kind}, config: {config} }}\n")
+}
+
+/// The loopback address that a backend's `config:` names.
+pub fn address(config: &str) -> SocketAddr {
+    let begin = config.find("127.0.0.1:").expect("a broker of the tests listens on loopback");
+    let length = config[begin..].find(|c: char| !c.is_ascii_digit() && !".:".contains(c));
+    let address = &config[begin..length.map_or(config.len(), |length| begin + length)];
+    address.parse().expect("it has a port")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_config_names_its_address() {
+        for config in
+            ["{ url: \"redis://127.0.0.1:4711/1\" }", "amqp://a:b@127.0.0.1:4711", "[\"127.0.0.1:4711\"]"]
+        {
+            assert_eq!(address(config).port(), 4711, "{config}");
+        }
+    }
 }

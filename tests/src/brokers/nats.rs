@@ -1,6 +1,7 @@
 //! A real NATS server of the test's own: `JetStream`, which keeps what it confirms, and core NATS, which keeps nothing.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -37,6 +38,49 @@ pub struct Rules {
     pub authorization: String,
     /// Further lines: `tls { … }`, `max_payload: …`.
     pub more: String,
+    /// When a message is on the disk.
+    pub sync: Sync,
+}
+
+/// When `JetStream` syncs its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// Before each acknowledgement.
+    #[default]
+    Always,
+    /// As the server does by itself: every two minutes.
+    Usual,
+}
+
+impl Rules {
+    /// Anybody may do everything, as a server does that nobody has set up.
+    pub fn open() -> Self {
+        Self { authorization: String::new(), more: String::new(), sync: Sync::Usual }
+    }
+}
+
+/// Writes what a server needs into a directory.
+///
+/// # Errors
+/// Of the file system.
+pub fn lay_out(directory: &Path, address: SocketAddr, rules: &Rules) -> std::io::Result<()> {
+    let Rules { authorization, more, sync } = rules;
+    let path = directory.display();
+    let sync = match sync {
+        Sync::Always => "always",
+        Sync::Usual => "2m",
+    };
+    let settings = format!(
+        "listen: \"{address}\"\nmax_payload: 4MB\njetstream {{ store_dir: \"{path}/store\", sync_interval: {sync} }}\nauthorization {{ {authorization} }}\n{more}\n",
+    );
+    std::fs::write(directory.join("nats.conf"), settings)
+}
+
+/// The command that starts the server which was laid out there.
+pub fn command(directory: &Path) -> Command {
+    let mut command = Command::new(places::nats_server());
+    command.arg("--config").arg(directory.join("nats.conf")).current_dir(directory);
+    command
 }
 
 /// A server in a temporary directory.
@@ -51,12 +95,7 @@ impl Server {
     pub async fn start(rules: &Rules) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
         let address = free_port();
-        let path = directory.path().display();
-        let settings = format!(
-            "listen: \"{address}\"\nmax_payload: 4MB\njetstream {{ store_dir: \"{path}/store\", sync_interval: always }}\nauthorization {{ {} }}\n{}\n",
-            rules.authorization, rules.more
-        );
-        std::fs::write(directory.path().join("nats.conf"), settings).expect("a file can be written");
+        lay_out(directory.path(), address, rules).expect("a file can be written");
         let process = serve(&directory);
         let mut server = Self { address, process, directory };
         server.answers().await;
@@ -92,6 +131,7 @@ impl Server {
 
     /// A client of the test's own.
     async fn client(&self) -> async_nats::Client {
+        // A server that lets anybody in takes the user as well.
         let options = async_nats::ConnectOptions::with_user_and_password("stage2".into(), "right".into());
         options.connect(format!("nats://{}", self.address)).await.expect("the test may connect")
     }
@@ -152,9 +192,7 @@ impl Server {
 
 fn serve(directory: &TempDir) -> Child {
     let log = directory.path().join("nats.log");
-    Command::new(places::nats_server())
-        .arg("--config")
-        .arg(directory.path().join("nats.conf"))
+    command(directory.path())
         .arg("--log")
         .arg(log)
         .stdout(Stdio::null())
@@ -233,7 +271,7 @@ impl JetStream {
     }
 
     fn rules() -> Rules {
-        Rules { authorization: USERS.into(), more: String::new() }
+        Rules { authorization: USERS.into(), more: String::new(), sync: Sync::Always }
     }
 }
 

@@ -34,6 +34,7 @@ const QUEUE: &str = "contract";
 /// A broker in a temporary directory, with its port mapper.
 pub struct RabbitMq {
     node: Node,
+    _directory: TempDir,
     /// Both are killed with this value: the mapper as a child, the broker as a group of processes.
     _mapper: Child,
     broker: Child,
@@ -44,18 +45,25 @@ pub struct RabbitMq {
 impl RabbitMq {
     /// Starts one with more lines in its configuration file, and waits until it lets its users in.
     pub async fn with(more: &str) -> Self {
-        let node = Node::new(more);
+        let directory = tempfile::tempdir().expect("a temporary directory can be made");
+        let node = Node {
+            address: free_port(),
+            mapper: free_port(),
+            between: free_port(),
+            directory: directory.path().to_owned(),
+        };
+        node.lay_out(more).expect("a file can be written");
         let mapper = node.mapper;
-        let child = Command::new("epmd")
-            .args(["-address", "127.0.0.1", "-port", &mapper.port().to_string()])
+        let child = node
+            .mapper_command()
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap_or_else(|e| panic!("epmd does not start ({e}): install it by `cargo xtask setup`"));
         until("the port mapper answers", PATIENCE, async || TcpStream::connect(mapper).await.ok()).await;
-        let broker = node.serve();
-        let this = Self { node, _mapper: child, broker, taken: Mutex::default() };
+        let broker = serve(&node);
+        let this = Self { node, _directory: directory, _mapper: child, broker, taken: Mutex::default() };
         this.answers().await;
         this
     }
@@ -183,7 +191,7 @@ impl Broker for RabbitMq {
     }
 
     async fn again(&mut self) {
-        self.broker = self.node.serve();
+        self.broker = serve(&self.node);
         self.answers().await;
     }
 
@@ -279,20 +287,28 @@ fn script() -> PathBuf {
 }
 
 /// Where a broker is, and what it is started with.
-struct Node {
-    address: SocketAddr,
-    mapper: SocketAddr,
-    between: SocketAddr,
-    directory: TempDir,
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// For its clients.
+    pub address: SocketAddr,
+    /// Its port mapper.
+    pub mapper: SocketAddr,
+    /// For other nodes.
+    pub between: SocketAddr,
+    /// All that it writes.
+    pub directory: PathBuf,
 }
 
 impl Node {
-    fn new(more: &str) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let (address, mapper, between) = (free_port(), free_port(), free_port());
+    /// Writes what it needs into its directory, with more lines in its configuration file.
+    ///
+    /// # Errors
+    /// Of the file system.
+    pub fn lay_out(&self, more: &str) -> std::io::Result<()> {
         let settings = format!(
-            "listeners.tcp.1 = {address}\nload_definitions = {}/definitions.json\nlog.console = false\ndisk_free_limit.absolute = 1MB\n{more}\n",
-            directory.path().display()
+            "listeners.tcp.1 = {}\nload_definitions = {}/definitions.json\nlog.console = false\ndisk_free_limit.absolute = 1MB\n{more}\n",
+            self.address,
+            self.directory.display()
         );
         let files = [
             ("rabbitmq.conf", settings),
@@ -300,10 +316,23 @@ impl Node {
             ("env.conf", String::new()),
             ("plugins", "[].\n".into()),
         ];
-        for (name, text) in files {
-            std::fs::write(directory.path().join(name), text).expect("a file can be written");
-        }
-        Self { address, mapper, between, directory }
+        files.into_iter().try_for_each(|(name, text)| std::fs::write(self.directory.join(name), text))
+    }
+
+    /// The command that starts its port mapper, which must be there before it.
+    pub fn mapper_command(&self) -> Command {
+        let mut command = Command::new("epmd");
+        command
+            .args(["-address", "127.0.0.1", "-port", &self.mapper.port().to_string()])
+            .current_dir(&self.directory);
+        command
+    }
+
+    /// The command that starts it.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(script());
+        command.envs(self.environment()).current_dir(&self.directory);
+        command
     }
 
     fn name(&self) -> String {
@@ -311,11 +340,11 @@ impl Node {
     }
 
     fn environment(&self) -> Vec<(&'static str, OsString)> {
-        let path = |name: &str| self.directory.path().join(name).into_os_string();
+        let path = |name: &str| self.directory.join(name).into_os_string();
         // Between nodes it listens on loopback as well, and idle schedulers do not spin.
         let erlang = "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none";
         vec![
-            ("HOME", self.directory.path().into()),
+            ("HOME", self.directory.clone().into_os_string()),
             ("RABBITMQ_NODENAME", self.name().into()),
             ("RABBITMQ_MNESIA_BASE", path("mnesia")),
             ("RABBITMQ_LOG_BASE", path("log")),
@@ -328,17 +357,16 @@ impl Node {
             ("ERL_EPMD_PORT", self.mapper.port().to_string().into()),
         ]
     }
+}
 
-    fn serve(&self) -> Child {
-        Command::new(script())
-            .envs(self.environment())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // The script starts the broker as its child: they are killed together.
-            .process_group(0)
-            .kill_on_drop(true)
-            .spawn()
-            .expect("rabbitmq-server can be started")
-    }
+fn serve(node: &Node) -> Child {
+    node.command()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // The script starts the broker as its child: they are killed together.
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("rabbitmq-server can be started")
 }

@@ -1,6 +1,6 @@
 //! A webhook's receiving end, which keeps every request as it came.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -9,9 +9,12 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use base64::Engine as _;
 use serde_json::{Value, json};
-use tokio::task::AbortHandle;
+use tokio::runtime::Runtime;
 
-use crate::waiting::{PATIENCE, until_true};
+use super::{Broker, Content, Mistake};
+use crate::peers::python_reads_recorded;
+use crate::process::free_port;
+use crate::waiting::{PATIENCE, until, until_true};
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -23,6 +26,18 @@ pub struct Received {
 }
 
 impl Received {
+    /// The id of the event that it brought, in either mode.
+    fn id(&self) -> String {
+        #[derive(serde::Deserialize)]
+        struct Id {
+            id: String,
+        }
+        if let Some(id) = self.headers.get("ce-id") {
+            return String::from_utf8_lossy(id.as_bytes()).into_owned();
+        }
+        serde_json::from_slice::<Id>(&self.body).expect("a body is an event").id
+    }
+
     /// In the form that the peers read: headers as Latin-1 text (bytes as they came), the body in base64.
     pub fn for_peers(&self) -> Value {
         let latin = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
@@ -45,18 +60,25 @@ struct Shared {
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
-    task: AbortHandle,
+    /// Its own, so that its connections end with it; none while it is away.
+    runtime: Option<Runtime>,
 }
 
 impl Receiver {
     /// Starts one.
+    #[expect(clippy::unused_async, reason = "each broker is started in the same way")]
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
-        let app = Router::new().fallback(receive).with_state(Arc::clone(&shared));
-        let task = tokio::spawn(async move { axum::serve(listener, app).await }).abort_handle();
-        Self { address, shared, task }
+        let runtime = Some(serve(listener, Arc::clone(&shared)));
+        Self { address, shared, runtime }
+    }
+
+    fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 
     /// Where it receives.
@@ -85,7 +107,64 @@ impl Receiver {
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
+    }
+}
+
+fn serve(listener: TcpListener, shared: Arc<Shared>) -> Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a thread can be started");
+    let app = Router::new().fallback(receive).with_state(shared);
+    runtime.spawn(async move {
+        listener.set_nonblocking(true)?;
+        axum::serve(tokio::net::TcpListener::from_std(listener)?, app).await
+    });
+    runtime
+}
+
+impl Broker for Receiver {
+    const KIND: &'static str = "webhook";
+    const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
+
+    async fn start() -> Self {
+        Self::start().await
+    }
+
+    fn config(&self, content: Content, more: &str) -> String {
+        let mode = match content {
+            Content::Structured => "structured",
+            Content::Binary => "binary",
+        };
+        format!("{{ urls: [\"{}\"], mode: {mode}, {more} }}", self.url())
+    }
+
+    async fn described(&self, count: usize) -> Vec<Value> {
+        let recorded: Vec<_> = self.has(count).await.iter().map(Received::for_peers).collect();
+        python_reads_recorded("read", &recorded).await
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        self.shared.received.lock().unwrap_or_else(PoisonError::into_inner).iter().map(Received::id).collect()
+    }
+
+    /// What it has accepted it keeps, as a receiver does that stores events before it answers.
+    async fn kill(&mut self) {
+        self.stop();
+    }
+
+    async fn again(&mut self) {
+        // The old socket is closed by a thread that is about to end.
+        let listener =
+            until("the port is free again", PATIENCE, async || TcpListener::bind(self.address).ok());
+        self.runtime = Some(serve(listener.await, Arc::clone(&self.shared)));
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        vec![Mistake {
+            name: "wrong port",
+            config: format!("{{ urls: [\"http://{}/webhook\"] }}", free_port()),
+            says: &["cannot reach http://127.0.0.1"],
+        }]
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{Findings, Length};
-use crate::load::{Load, Running};
-use crate::waiting::{PATIENCE, until_true};
+use crate::load::Load;
+use crate::waiting::PATIENCE;
 use crate::{Host, Redis};
 
 /// Kills the host again and again.
@@ -20,11 +20,11 @@ pub async fn run(length: Length) -> Findings {
     let kills = length.pick(4, 40);
     for _ in 0..kills {
         let more = fastrand::u64(50..1_500);
-        flows(&load, more).await;
+        load.flows(more).await;
         host.kill().await;
         host.restart().await;
     }
-    flows(&load, 100).await;
+    load.flows(100).await;
     let report = load.stop().await;
     host.has_settled().await;
     let stream = redis.stream("nlp-events");
@@ -38,10 +38,4 @@ pub async fn run(length: Length) -> Findings {
     findings.add("answers by status", format!("{:?}", report.statuses));
     findings.add("requests without an answer", report.broken);
     findings
-}
-
-async fn flows(load: &Running, more: u64) {
-    let goal = load.acknowledged() + more;
-    let what = format!("{more} more events are acknowledged");
-    until_true(&what, PATIENCE, async || load.acknowledged() >= goal).await;
 }

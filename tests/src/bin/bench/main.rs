@@ -1,9 +1,12 @@
 //! `cargo xtask bench`: the host beside something else, in one run, by medians of alternating rounds.
 
+mod backends;
 mod contenders;
 mod figures;
 mod footprint;
+mod one_down;
 mod routes;
+mod sink;
 mod throughput;
 
 use std::process::ExitCode;
@@ -16,6 +19,8 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("routes", "CPU an event with 1,000 routes against 10"),
     ("swap", "latency under load while rules are swapped, and how soon they are active"),
     ("footprint", "memory with ten plugins, and time to ready"),
+    ("backends", "throughput of each backend against its client library by hand"),
+    ("one-down", "what three backends feel of a fourth that is down, and how it catches up"),
 ];
 
 #[tokio::main(worker_threads = 2)]
@@ -43,6 +48,8 @@ async fn run(name: &str) {
         "fsync" => throughput::fsync_always_against_never().await,
         "routes" => routes::many_against_few().await,
         "swap" => routes::swap_under_load().await,
+        "backends" => backends::against_hand().await,
+        "one-down" => one_down::one_against_none().await,
         _ => footprint::memory_and_start().await,
     }
 }
