@@ -153,6 +153,7 @@ contract! {
     kafka: stagewire_tests::Kafka,
     jetstream: stagewire_tests::JetStream,
     rabbitmq: stagewire_tests::RabbitMq,
+    webhook: stagewire_tests::Receiver,
 }
 
 contract! {

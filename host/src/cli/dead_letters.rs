@@ -167,7 +167,7 @@ impl Which {
             percent_encoding::utf8_percent_encode(&text(value), percent_encoding::NON_ALPHANUMERIC)
                 .to_string()
         };
-        pairs.map(|(name, value)| format!("&{name}={}", encode(value))).collect()
+        pairs.flat_map(|(name, value)| [format!("&{name}="), encode(value)]).collect()
     }
 
     /// The letters: of the running host, or of its store where none runs.

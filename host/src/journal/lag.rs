@@ -69,6 +69,7 @@ impl Lag {
     ///
     /// # Errors
     /// Itself, where something is still owed.
+    #[expect(clippy::result_large_err, reason = "it is kept or dropped at once, and seldom")]
     pub fn end(self) -> Result<(), Self> {
         if self.ledger.advance(self.position) < self.position {
             return Err(self);
@@ -105,7 +106,7 @@ mod tests {
         lag.tidy();
         assert_eq!(journal.shared.ledger.advance(5), 4);
         let rest = lag.take(10, 5).unwrap();
-        let lag = lag.end().err().expect("the last is owed");
+        let lag = lag.end().expect_err("the last is owed");
         rest.into_iter().for_each(|accepted| accepted.owed.settle());
         assert!(lag.end().is_ok());
         assert_eq!(journal.shared.ledger.advance(5), 5);

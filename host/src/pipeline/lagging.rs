@@ -44,12 +44,11 @@ impl Lagging {
         if let Some(first) = group.iter().filter_map(|outgoing| outgoing.owed.offset()).min() {
             // Held before it is let go of: the cursor cannot slip past it.
             let lag = self.journal.lag(first);
-            match self.behind.iter_mut().find(|(name, _)| name == lane.name()) {
-                Some((_, before)) => self.ending.push(std::mem::replace(before, lag)),
-                None => {
-                    tracing::warn!(backend = %lane.name(), from = first, "its overflow takes no more (host.delivery.overflow): its events wait in the journal");
-                    self.behind.push((lane.name().clone(), lag));
-                }
+            if let Some((_, before)) = self.behind.iter_mut().find(|(name, _)| name == lane.name()) {
+                self.ending.push(std::mem::replace(before, lag));
+            } else {
+                tracing::warn!(backend = %lane.name(), from = first, "its overflow takes no more (host.delivery.overflow): its events wait in the journal");
+                self.behind.push((lane.name().clone(), lag));
             }
         }
         // What is not from the journal, as a dead letter that is tried again, stays where it is.

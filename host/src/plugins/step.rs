@@ -110,12 +110,11 @@ impl Step {
 
     /// `Err` means that the guest broke, and that the slot is empty.
     fn attempt(&self, slot: &mut Option<Instance>, event: &Event) -> Result<Outcome, Failed> {
-        let instance = match slot {
-            Some(instance) => instance,
-            None => {
-                let fresh = start(&self.spec, &self.voice);
-                slot.insert(fresh.map_err(|refused| refused.into_failed(&self.spec))?)
-            }
+        let instance = if let Some(instance) = slot {
+            instance
+        } else {
+            let fresh = start(&self.spec, &self.voice);
+            slot.insert(fresh.map_err(|refused| refused.into_failed(&self.spec))?)
         };
         instance.process(event).map_err(|error| {
             *slot = None;

@@ -189,16 +189,15 @@ impl Member {
 
 impl<'a> Seen<'a> {
     /// Whether it is the first of that name.
-    fn is_new(&mut self, member: Member, name: &Cow<'a, str>) -> bool {
-        let bit = 1 << member as u16;
-        let new = match member {
-            Member::Extension => !self.extensions.contains(name),
-            _ => self.known & bit == 0,
-        };
-        self.known |= bit;
+    fn is_new(&mut self, member: Member, name: Cow<'a, str>) -> bool {
         if matches!(member, Member::Extension) {
-            self.extensions.push(name.clone());
+            let new = !self.extensions.contains(&name);
+            self.extensions.push(name);
+            return new;
         }
+        let bit = 1 << member as u16;
+        let new = self.known & bit == 0;
+        self.known |= bit;
         new
     }
 }
@@ -277,7 +276,7 @@ impl<'de> Visitor<'de> for EventVisitor {
         let mut parsed = Parsed::default();
         while let Some(Text(name)) = map.next_key()? {
             let member = Member::of(&name);
-            if !parsed.seen.is_new(member, &name) {
+            if !parsed.seen.is_new(member, name.clone()) {
                 return Err(de::Error::custom(format_args!("member {name:?} is given twice")));
             }
             read_member(&mut parsed, member, name, &mut map)?;

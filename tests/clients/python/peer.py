@@ -90,10 +90,11 @@ def read():
         given = json.loads(line)
         if "document" in given:
             event = JSONFormat().read(None, given["document"])
+            print(json.dumps(describe(event)))
         else:
-            body = base64.b64decode(given["body"])
-            event = http.from_http_event(http.HTTPMessage(headers=given["headers"], body=body))
-        print(json.dumps(describe(event)))
+            headers, body = given["headers"], base64.b64decode(given["body"])
+            described = describe(http.from_http_event(http.HTTPMessage(headers=headers, body=body)))
+            print(json.dumps(with_empty(described, headers.get("content-type"), body)))
 
 
 def read_redis(host, port, db, stream, count):

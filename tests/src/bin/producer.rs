@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
     let (this, begin) = (Process(std::process::id()), Instant::now());
     let before = this.cpu();
     let events = run(kind, target, name, length).await?;
-    println!("{events} {} {}", begin.elapsed().as_micros(), (this.cpu() - before).as_micros());
+    println!("{events} {} {}", begin.elapsed().as_micros(), this.cpu().saturating_sub(before).as_micros());
     Ok(())
 }
 

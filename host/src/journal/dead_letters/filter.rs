@@ -31,7 +31,7 @@ pub struct Filter {
 impl Filter {
     /// Whether a letter is meant.
     pub fn wants(&self, letter: &DeadLetter) -> bool {
-        let route = letter.route.as_ref().map(|route| route.as_str());
+        let route = letter.route.as_ref().map(crate::names::RouteName::as_str);
         let is = |wanted: &Option<String>, given: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| given == Some(wanted))
         };

@@ -38,7 +38,7 @@ impl Retried {
         match store.letters.remove(self.id.to_be_bytes()) {
             Ok(()) => _ = store.count.fetch_sub(1, Ordering::Relaxed),
             Err(error) => {
-                tracing::error!(letter = self.id, %error, "cannot remove a dead letter that was delivered")
+                tracing::error!(letter = self.id, %error, "cannot remove a dead letter that was delivered");
             }
         }
     }
