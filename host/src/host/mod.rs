@@ -176,6 +176,8 @@ impl Host {
         self.view.gate.stop();
         self.stop_ingress.cancel();
         self.ingress.stopped().await;
+        let deadline = Instant::now() + self.view.swapper.drain_limit();
+        self.view.journal.handed_out(deadline.into()).await;
         self.view.journal.stop_dispatch();
         let workers = self.workers;
         let joined = tokio::task::spawn_blocking(move || {
@@ -184,7 +186,7 @@ impl Host {
         if !joined.await.unwrap_or(false) {
             tracing::error!("a worker ended by a panic; its events stay in the journal");
         }
-        self.view.swapper.drain().await;
+        self.view.swapper.drain(deadline).await;
         self.view.journal.close().await;
         let unsettled = self.view.journal.stats().unsettled;
         self.stop_admin.cancel();

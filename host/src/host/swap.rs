@@ -310,12 +310,18 @@ impl Swapper {
         self.parts.lock().lanes.all().cloned().collect()
     }
 
-    /// Drains every lane, all at once, within the limit.
-    pub async fn drain(&self) {
+    /// How long an ending host may take to deliver what it has.
+    pub fn drain_limit(&self) -> Duration {
+        self.drain_limit
+    }
+
+    /// Drains every lane, all at once, until then at most.
+    pub async fn drain(&self, deadline: Instant) {
         // The last snapshot must not hold its lanes' retirement up.
         self.snapshot.store(Arc::new(Snapshot::empty()));
         let lanes = self.lanes();
-        let drains = lanes.iter().map(|lane| lane.drain(self.drain_limit));
+        let limit = deadline.saturating_duration_since(Instant::now());
+        let drains = lanes.iter().map(|lane| lane.drain(limit));
         futures_util::future::join_all(drains).await;
         let forwarder = self.parts.lock().lanes.take_forwarder();
         if let Some(forwarder) = forwarder {

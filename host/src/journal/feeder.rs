@@ -101,6 +101,11 @@ impl Feed {
         })
     }
 
+    /// Whether the worker has been handed everything that was answered for.
+    pub(super) fn is_live(&self) -> bool {
+        self.place.lock().behind.is_none()
+    }
+
     /// No more is handed out; the worker's inbox closes when it has taken what is in it.
     pub(super) fn stop(&self) {
         // The lock of the place first, as everywhere.

@@ -48,6 +48,8 @@ use writer::{Append, Writer};
 
 /// Appends that may wait for the writer: as many as requests are let in (`host.http.max_requests`), and some.
 const WAITING: usize = 8_192;
+/// How often a stopping host looks whether all is handed out.
+const HANDING_OUT: Duration = Duration::from_millis(5);
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How a journal is kept.
@@ -345,6 +347,14 @@ impl Journal {
             segments,
             bytes,
             writable: self.shared.writable(),
+        }
+    }
+
+    /// Waits until the workers have been handed every event that was answered for, at most until then.
+    pub async fn handed_out(&self, deadline: tokio::time::Instant) {
+        let live = || self.shared.feeds.get().into_iter().flatten().all(|feed| feed.is_live());
+        while !live() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(HANDING_OUT).await;
         }
     }
 

@@ -183,15 +183,16 @@ impl Writer {
         }
     }
 
-    /// Tells the senders, then hands the events to the workers.
+    /// Hands the events to the workers, then tells the senders: a host that stops after its last answer has nothing left
+    /// here.
     fn answer(&mut self, mut first: u64, at_ms: u64) {
         let feeds = self.shared.feeds.get().map(Vec::as_slice).unwrap_or_default();
         let mut shares: Vec<Vec<Accepted>> = feeds.iter().map(|_| Vec::new()).collect();
         let start = first;
+        let mut replies = Vec::with_capacity(self.waiting.len());
         for Append { events, reply } in self.waiting.drain(..) {
             self.shared.ledger.accepted(events.iter().map(|event| event.record().len() as u64).sum());
-            // A sender that has gone away needs no answer.
-            let _ = reply.send(Ok(first));
+            replies.push((reply, first));
             for event in events {
                 let bytes = event.record().len() as u64;
                 if !shares.is_empty() {
@@ -207,6 +208,10 @@ impl Writer {
             if !share.is_empty() {
                 feed.offer(start, share);
             }
+        }
+        for (reply, first) in replies {
+            // A sender that has gone away needs no answer.
+            let _ = reply.send(Ok(first));
         }
     }
 }
