@@ -13,7 +13,7 @@ use stagewire::config::settings::OnError;
 use stagewire::plugins::{Engine, Limits, Outcome, Plugin, Step, StepSpec};
 use stagewire::telemetry::StepMetrics;
 use wasmtime::component::{Component, Linker, TypedFunc};
-use wasmtime::{Config, Store};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
 const ROUNDS: usize = 15;
 const ROUND: Duration = Duration::from_millis(40);
@@ -21,6 +21,17 @@ const ROUND: Duration = Duration::from_millis(40);
 const EMPTY: &str = r#"
 (component
   (core module $m (func (export "f")))
+  (core instance $i (instantiate $m))
+  (func (export "f") (canon lift (core func $i "f"))))
+"#;
+
+/// What a small guest has: a stack and some data in a memory of its own.
+const GUEST: &str = r#"
+(component
+  (core module $m
+    (memory (export "memory") 17)
+    (data (i32.const 1048576) "some data")
+    (func (export "f") (i32.store (i32.const 1024) (i32.const 1))))
   (core instance $i (instantiate $m))
   (func (export "f") (canon lift (core func $i "f"))))
 "#;
@@ -36,6 +47,11 @@ fn main() {
     against("filter", || run(&filter, &small), "bare call", &mut bare, "at most 5");
     let large = event(16 << 10);
     against("filter, 16 KiB", || run(&filter, &large), "filter", || run(&filter, &small), "about 1");
+    let [on_demand, pooled] = [InstanceAllocationStrategy::OnDemand, pool()].map(guest);
+    let fresh = |guest: &Guest| drop(black_box(guest.start()));
+    against("fresh, on demand", || fresh(&on_demand), "pooled", || fresh(&pooled), "for information");
+    let (mut one, mut other) = (on_demand.start(), pooled.start());
+    against("call, on demand", || one.call(), "pooled", || other.call(), "for information");
     let redact = step(&engine, "plugins", "redact", r#"{"remove":["text"]}"#);
     let rules = redact::Rules::new(&["text".into()], &[], "").expect("the rules are good");
     for (what, size, bound) in
@@ -130,10 +146,57 @@ fn native(event: &Event, rules: &redact::Rules) {
     black_box(draft.build().expect("the event is valid"));
 }
 
-fn bare_call() -> impl FnMut() {
+/// A component with a memory, on an engine that allocates in that way.
+struct Guest {
+    engine: wasmtime::Engine,
+    component: Component,
+}
+
+struct Started {
+    store: Store<()>,
+    function: TypedFunc<(), ()>,
+}
+
+fn pool() -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_memories(64).total_core_instances(64).total_component_instances(64);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+fn guest(strategy: InstanceAllocationStrategy) -> Guest {
+    let mut config = sync();
+    config.allocation_strategy(strategy);
+    let engine = wasmtime::Engine::new(&config).expect("the engine starts");
+    let component = Component::new(&engine, wat::parse_str(GUEST).expect("it is WAT")).expect("it compiles");
+    Guest { engine, component }
+}
+
+impl Guest {
+    fn start(&self) -> Started {
+        let mut store = Store::new(&self.engine, ());
+        store.set_epoch_deadline(u64::MAX / 2);
+        let linker = Linker::new(&self.engine);
+        let instance = linker.instantiate(&mut store, &self.component).expect("it needs nothing");
+        let function = instance.get_typed_func(&mut store, "f").expect("it is exported");
+        Started { store, function }
+    }
+}
+
+impl Started {
+    fn call(&mut self) {
+        self.function.call(&mut self.store, ()).expect("it only writes a word");
+    }
+}
+
+/// As the host has it.
+fn sync() -> Config {
     let mut config = Config::new();
     config.wasm_component_model(true).concurrency_support(false).epoch_interruption(true);
-    let engine = wasmtime::Engine::new(&config).expect("the engine starts");
+    config
+}
+
+fn bare_call() -> impl FnMut() {
+    let engine = wasmtime::Engine::new(&sync()).expect("the engine starts");
     let component = Component::new(&engine, wat::parse_str(EMPTY).expect("it is WAT")).expect("it compiles");
     let mut store = Store::new(&engine, ());
     store.set_epoch_deadline(u64::MAX / 2);

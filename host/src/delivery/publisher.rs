@@ -140,7 +140,12 @@ impl Publisher {
     fn show(&self, state: State, error: Option<String>) {
         let mut view = self.shared.view.lock();
         if view.state != state {
-            tracing::info!(backend = %self.shared.name, address = %view.address, "{}", format!("{state:?}").to_lowercase());
+            let now = match state {
+                State::Connecting => "the backend is being connected to",
+                State::Up => "the backend is up",
+                State::Down => "the backend is down",
+            };
+            tracing::info!(backend = %self.shared.name, address = %view.address, "{now}");
             view.since_ms = now_ms();
         }
         (view.state, view.error) = (state, error);

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use owo_colors::{OwoColorize as _, Stream, Style};
 use serde_json::Value;
-use stagewire_tests::campaigns::swap::VERSIONS;
 use stagewire_tests::stories::{self, STORIES};
 use stagewire_tests::{Host, places, waiting};
 
@@ -42,6 +41,9 @@ enum Ending {
     Stop,
     Keep,
 }
+
+/// Two builds of one plugin: they differ in nothing but the version that they stamp.
+const BUILDS: [&str; 2] = ["stamps-version-1", "stamps-version-2"];
 
 /// The rules: documents lose their text and get a stamp, everything else passes a filter of types.
 fn settings<const N: usize>(types: [&str; N]) -> String {
@@ -83,7 +85,7 @@ impl Demo {
         let begin = Instant::now();
         let host = Host::with(settings(["com.storytelling.nlp.batch.*"]))
             .plugins(&["redact", "type-filter"])
-            .plugin_file("stamp", &places::guest(VERSIONS[0]))
+            .plugin_file("stamp", &places::guest(BUILDS[0]))
             .start()
             .await;
         say(&format!("ready after {} ms at {}", begin.elapsed().as_millis(), host.events_url()));
@@ -114,7 +116,7 @@ impl Demo {
         heading("A plugin is rebuilt: stamp, version 1 to version 2");
         let sent = [STORIES[2].processed()];
         let before = self.send(sent.to_vec()).await;
-        let time = self.swap(|host| host.put_plugin("stamp", &places::guest(VERSIONS[1]))).await;
+        let time = self.swap(|host| host.put_plugin("stamp", &places::guest(BUILDS[1]))).await;
         let after = self.send(sent.to_vec()).await;
         say(&format!("active {} ms after the file was replaced", time.as_millis()));
         for (when, events) in [("before", before), ("after", after)] {
@@ -143,7 +145,7 @@ impl Demo {
         println!("  edit      {settings}");
         println!(
             "  rebuild   cp target/guests/{}.wasm {}/stamp.wasm",
-            VERSIONS[0],
+            BUILDS[0],
             self.host.plugin_directory().display()
         );
         println!("  metrics   curl http://{}/metrics", self.host.admin_address());

@@ -107,7 +107,8 @@ async fn kafka(server: &str, topic: &str, end: Instant) -> Result<u64> {
     let mut config = ClientConfig::new();
     for (name, value) in [
         ("bootstrap.servers", server),
-        ("acks", "1"),
+        ("acks", "all"),
+        ("enable.idempotence", "true"),
         ("linger.ms", "5"),
         ("compression.type", "none"),
         ("queue.buffering.max.messages", "20000"),

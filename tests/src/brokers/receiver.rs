@@ -160,11 +160,51 @@ impl Broker for Receiver {
     }
 
     fn mistakes(&self) -> Vec<Mistake> {
-        vec![Mistake {
-            name: "wrong port",
-            config: format!("{{ urls: [\"http://{}/webhook\"] }}", free_port()),
-            says: &["cannot reach http://127.0.0.1"],
-        }]
+        // Each is met once, in this order; the last is tried again and again.
+        let answers = [401, 403, 404, 413, 302, 410, 500, 500, 500, 500, 500, 500];
+        self.answer_first(&answers);
+        let mistake = |name, config, says| Mistake { name, config, says };
+        let (closed, port) = (free_port(), self.address.port());
+        let to = |url: &str, more: &str| format!("{{ urls: [\"{url}\"], {more} }}");
+        let here = || to(&self.url(), "");
+        vec![
+            mistake(
+                "nobody listens there",
+                to(&format!("http://{closed}/webhook"), ""),
+                &["cannot reach http://127.0.0.1"],
+            ),
+            mistake(
+                "no such host",
+                to("https://receiver.invalid/webhook", ""),
+                &["cannot reach https://receiver.invalid/webhook"],
+            ),
+            mistake(
+                "TLS to a plain port",
+                to(&format!("https://127.0.0.1:{port}/webhook"), ""),
+                &["cannot reach https://127.0.0.1"],
+            ),
+            mistake(
+                "a proxy that is not there",
+                to(&self.url(), &format!("proxy: \"http://{closed}\"")),
+                &["cannot reach http://127.0.0.1"],
+            ),
+            mistake(
+                "a name in a denied network",
+                to(&format!("http://localhost:{port}/webhook"), "deny_networks: [\"127.0.0.0/8\", \"::1\"]"),
+                &["localhost is ", "in one of webhook.deny_networks"],
+            ),
+            mistake(
+                "wrong credentials",
+                here(),
+                &["answered 401", "check the credentials in webhook.headers"],
+            ),
+            mistake("credentials without the right", here(), &["answered 403", "webhook.headers"]),
+            mistake("a wrong path", here(), &["answered 404"]),
+            mistake("an event that is too large there", here(), &["answered 413"]),
+            mistake("a receiver that has moved", here(), &["answered 302", "follow_redirects: true"]),
+            mistake("a receiver that has gone", here(), &["answered 410 Gone", "remove the url"]),
+            mistake("a receiver that fails", here(), &["answered 500"]),
+        ]
     }
 }
 

@@ -49,8 +49,9 @@ async fn redis() {
 async fn kafka() {
     let kafka = <Kafka as Broker>::start().await;
     kafka.create_topic("hand", &[]).await;
-    // Both without compression: it is the library's work either way.
-    let host = host(Kafka::KIND, &kafka.config(Content::Structured, "compression_type: none")).await;
+    // Both without compression, which is the library's work either way, and with the sequence kept by the broker.
+    let host =
+        host(Kafka::KIND, &kafka.config(Content::Structured, "compression_type: none, acks: all")).await;
     let server = kafka.server();
     let hand = Hand { kind: Kafka::KIND, target: &server, name: "hand" };
     side_by_side(&host, &hand, "at least 0.6", async || {}).await;
