@@ -44,7 +44,7 @@ async fn letters_are_listed_tried_again_once_and_dropped() {
     host.send_all(&[event("a"), event("b"), event("c")]).await;
     has_letters(&host, 3).await;
 
-    let (code, said) = command(&host, &["list", "--reason", "422", "--json"]).await;
+    let (code, said) = command(&host, &["list", "--reason", "answered 422", "--json"]).await;
     let listed: Vec<Value> = serde_json::from_str(&said).expect("JSON");
     assert_eq!((code, listed.len()), (Some(0), 1), "{said}");
     assert_eq!((&listed[0]["place"]["backend"], &listed[0]["tries"]), (&json!("webhook"), &json!(1)));
@@ -52,11 +52,11 @@ async fn letters_are_listed_tried_again_once_and_dropped() {
 
     let (code, said) = command(&host, &["retry"]).await;
     assert_eq!(code, Some(2), "which ones must be said: {said}");
-    let (code, said) = command(&host, &["retry", "--reason", "400", "--dry-run"]).await;
+    let (code, said) = command(&host, &["retry", "--reason", "answered 400", "--dry-run"]).await;
     assert!(code == Some(0) && said.contains("2 letters match"), "{said}");
     assert_eq!(letters(&host).await.len(), 3, "a dry run does nothing");
 
-    let (code, said) = command(&host, &["retry", "--reason", "400", "--rate", "100"]).await;
+    let (code, said) = command(&host, &["retry", "--reason", "answered 400", "--rate", "100"]).await;
     assert!(code == Some(0) && said.contains("2 of 2"), "{said}");
     has_letters(&host, 1).await;
     assert_eq!(receiver.has(2).await.len(), 2, "each is delivered once");
