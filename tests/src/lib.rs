@@ -32,7 +32,7 @@ pub mod wire;
 pub use brokers::kafka::{self, Kafka};
 pub use brokers::nats::{CoreNats, JetStream};
 pub use brokers::rabbitmq::{self, RabbitMq};
-pub use brokers::receiver::{self, Receiver};
+pub use brokers::receiver::{self, Receiver, SecuredReceiver};
 pub use brokers::redis::{self, Redis};
 pub use host::Host;
 pub use toxiproxy::Toxiproxy;

@@ -1,6 +1,7 @@
 //! What the system says of a process, and free ports.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
@@ -8,10 +9,21 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 /// The unit of `/proc/PID/stat`: `USER_HZ`, which is 100 on Linux whatever the kernel's own rate.
 const TICKS_A_SECOND: u64 = 100;
 
-/// A loopback port that nobody listened on a moment ago.
+/// Ports below those that the system gives to connections and to who asks for any: nobody takes one in between.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// A loopback port that nobody listened on a moment ago, and that this process gives out once.
 pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a loopback port is free");
-    listener.local_addr().expect("a bound socket has an address")
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Other processes that do the same begin elsewhere.
+    let start = std::process::id().wrapping_mul(7_919);
+    let ports = std::iter::repeat_with(|| {
+        let number = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(PORTS.start + number % (PORTS.end - PORTS.start)).unwrap_or(u16::MAX)
+    });
+    let places = ports.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port))).take(PORTS.len());
+    let mut free = places.filter(|place| TcpListener::bind(place).is_ok());
+    free.next().expect("a loopback port is free")
 }
 
 /// A process, by its id.

@@ -154,6 +154,7 @@ contract! {
     jetstream: stagewire_tests::JetStream,
     rabbitmq: stagewire_tests::RabbitMq,
     webhook: stagewire_tests::Receiver,
+    webhook_tls: stagewire_tests::SecuredReceiver,
 }
 
 contract! {

@@ -8,10 +8,16 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode};
 use base64::Engine as _;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::{Broker, Content, Mistake};
+use crate::certificates::{Authority, Pair};
 use crate::peers::python_reads_recorded;
 use crate::process::free_port;
 use crate::waiting::{PATIENCE, until, until_true};
@@ -60,6 +66,7 @@ struct Shared {
 pub struct Receiver {
     address: SocketAddr,
     shared: Arc<Shared>,
+    tls: Option<TlsAcceptor>,
     /// Its own, so that its connections end with it; none while it is away.
     runtime: Option<Runtime>,
 }
@@ -68,11 +75,15 @@ impl Receiver {
     /// Starts one.
     #[expect(clippy::unused_async, reason = "each broker is started in the same way")]
     pub async fn start() -> Self {
+        Self::with(None)
+    }
+
+    fn with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
         let shared = Arc::new(Shared::default());
-        let runtime = Some(serve(listener, Arc::clone(&shared)));
-        Self { address, shared, runtime }
+        let runtime = Some(serve(listener, tls.clone(), Arc::clone(&shared)));
+        Self { address, shared, tls, runtime }
     }
 
     fn stop(&mut self) {
@@ -83,7 +94,8 @@ impl Receiver {
 
     /// Where it receives.
     pub fn url(&self) -> String {
-        format!("http://{}/webhook", self.address)
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}/webhook", self.address)
     }
 
     /// Answers the next requests so, one after the other, before it answers 200 again.
@@ -111,15 +123,137 @@ impl Drop for Receiver {
     }
 }
 
-fn serve(listener: TcpListener, shared: Arc<Shared>) -> Runtime {
+fn serve(listener: TcpListener, tls: Option<TlsAcceptor>, shared: Arc<Shared>) -> Runtime {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.expect("a thread can be started");
     let app = Router::new().fallback(receive).with_state(shared);
     runtime.spawn(async move {
         listener.set_nonblocking(true)?;
-        axum::serve(tokio::net::TcpListener::from_std(listener)?, app).await
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        match tls {
+            None => axum::serve(listener, app).await,
+            Some(acceptor) => axum::serve(Secured { listener, acceptor }, app).await,
+        }
     });
     runtime
+}
+
+/// Connections that have shaken hands.
+struct Secured {
+    listener: tokio::net::TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Secured {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        loop {
+            let Ok((stream, from)) = self.listener.accept().await else { continue };
+            // Whoever speaks no TLS, or does not trust the certificate, is let go of.
+            if let Ok(stream) = self.acceptor.accept(stream).await {
+                return (stream, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// The same behind TLS, with a certificate of an authority of its own.
+pub struct SecuredReceiver {
+    receiver: Receiver,
+    authority: Authority,
+    expired: Receiver,
+    stranger: Authority,
+}
+
+impl SecuredReceiver {
+    fn place(&self, url: &str, more: &str) -> String {
+        format!("{{ urls: [\"{url}\"], ca_file: {}, {more} }}", self.authority.file().display())
+    }
+}
+
+fn acceptor(Pair { certificate, key }: &Pair) -> TlsAcceptor {
+    let chain = CertificateDer::pem_file_iter(certificate).expect("a certificate can be read");
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("it is PEM");
+    let key = PrivateKeyDer::from_pem_file(key).expect("a key can be read");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("the provider has them").with_no_client_auth().with_single_cert(chain, key);
+    Arc::new(config.expect("certificate and key belong together")).into()
+}
+
+impl Broker for SecuredReceiver {
+    const KIND: &'static str = "webhook";
+    const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
+
+    async fn start() -> Self {
+        let authority = Authority::new();
+        // Not for `localhost`.
+        let receiver = Receiver::with(Some(acceptor(&authority.issue_for("receiver", &["127.0.0.1"]))));
+        let expired = Receiver::with(Some(acceptor(&authority.issue_expired("expired"))));
+        Self { receiver, authority, expired, stranger: Authority::new() }
+    }
+
+    fn config(&self, content: Content, more: &str) -> String {
+        self.place(&self.receiver.url(), &format!("mode: {}, {more}", mode(content)))
+    }
+
+    async fn described(&self, count: usize) -> Vec<Value> {
+        self.receiver.described(count).await
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        self.receiver.ids().await
+    }
+
+    async fn kill(&mut self) {
+        self.receiver.kill().await;
+    }
+
+    async fn again(&mut self) {
+        self.receiver.again().await;
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        let mistake = |name, config, says| Mistake { name, config, says };
+        let (url, port) = (self.receiver.url(), self.receiver.address.port());
+        let stranger = self.stranger.file();
+        vec![
+            mistake(
+                "an authority that did not sign",
+                format!("{{ urls: [\"{url}\"], ca_file: {} }}", stranger.display()),
+                &["cannot reach https://127.0.0.1", "UnknownIssuer", "set ca_file"],
+            ),
+            mistake("no authority", format!("{{ urls: [\"{url}\"] }}"), &["UnknownIssuer", "set ca_file"]),
+            mistake(
+                "a name that the certificate is not for",
+                self.place(&format!("https://localhost:{port}/webhook"), ""),
+                &["cannot reach https://localhost", "reach it by a name that the certificate is for"],
+            ),
+            mistake(
+                "a certificate that has expired",
+                self.place(&self.expired.url(), ""),
+                &["cannot reach https://127.0.0.1", "renew it"],
+            ),
+            mistake(
+                "no TLS to a port that speaks it",
+                self.place(&format!("http://127.0.0.1:{port}/webhook"), ""),
+                &["cannot reach http://127.0.0.1"],
+            ),
+        ]
+    }
+}
+
+fn mode(content: Content) -> &'static str {
+    match content {
+        Content::Structured => "structured",
+        Content::Binary => "binary",
+    }
 }
 
 impl Broker for Receiver {
@@ -131,11 +265,7 @@ impl Broker for Receiver {
     }
 
     fn config(&self, content: Content, more: &str) -> String {
-        let mode = match content {
-            Content::Structured => "structured",
-            Content::Binary => "binary",
-        };
-        format!("{{ urls: [\"{}\"], mode: {mode}, {more} }}", self.url())
+        format!("{{ urls: [\"{}\"], mode: {}, {more} }}", self.url(), mode(content))
     }
 
     async fn described(&self, count: usize) -> Vec<Value> {
@@ -156,7 +286,7 @@ impl Broker for Receiver {
         // The old socket is closed by a thread that is about to end.
         let listener =
             until("the port is free again", PATIENCE, async || TcpListener::bind(self.address).ok());
-        self.runtime = Some(serve(listener.await, Arc::clone(&self.shared)));
+        self.runtime = Some(serve(listener.await, self.tls.clone(), Arc::clone(&self.shared)));
     }
 
     fn mistakes(&self) -> Vec<Mistake> {

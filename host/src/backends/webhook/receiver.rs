@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use super::signature::{Signer, message_id};
 use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
 use crate::Event;
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost, untrusted};
 use crate::protocol::{http, json};
 
 pub(super) struct Receiver {
@@ -95,7 +95,9 @@ impl Receiver {
                 Err(Failure::Reject(format!("{} leads astray: {}", self.address, innermost(&error))))
             }
             Err(error) => {
-                Err(Failure::Reconnect(format!("cannot reach {}: {}", self.address, innermost(&error))))
+                let why = innermost(&error);
+                let mend = untrusted(&why).map(|mend| format!("; {mend}")).unwrap_or_default();
+                Err(Failure::Reconnect(format!("cannot reach {}: {why}{mend}", self.address)))
             }
         }
     }

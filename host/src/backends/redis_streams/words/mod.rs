@@ -8,7 +8,7 @@ use redis::RedisError;
 
 use super::connection::Login;
 use super::place::Place;
-use crate::backends::{Failure, innermost};
+use crate::backends::{Failure, innermost, untrusted};
 
 pub(super) use refusal::refused;
 
@@ -73,15 +73,7 @@ pub(super) fn no_connection(Place { shown, .. }: &Place, error: &RedisError) -> 
 }
 
 fn no_trust(shown: &str, why: &str) -> Trouble {
-    let mend = if why.contains("UnknownIssuer") {
-        "set ca_file to the authority that signed it"
-    } else if why.contains("not valid for") || why.contains("NotValidForName") {
-        "reach it by a name that the certificate is for"
-    } else if why.to_lowercase().contains("expired") {
-        "renew it"
-    } else {
-        "check ca_file, certificate and key"
-    };
+    let mend = untrusted(why).unwrap_or("check ca_file, certificate and key");
     Trouble::Mend(format!("no TLS with redis at {shown}: {why}; {mend}"))
 }
 
