@@ -475,6 +475,21 @@ impl<'a> Draft<'a> {
                 });
             }
         };
+        self.set_core(index, text)
+    }
+
+    /// Sets an attribute to a text, which a core attribute may borrow.
+    ///
+    /// # Errors
+    /// [`Invalid`] for a name that is not allowed.
+    pub fn set_text(&mut self, name: &str, text: Cow<'a, str>) -> Result<(), Invalid> {
+        match CORE_NAMES.iter().position(|core| *core == name) {
+            Some(index) => self.set_core(index, Some(text)),
+            None => self.set(name, Some(OwnedValue::String(text.into_owned()))),
+        }
+    }
+
+    fn set_core(&mut self, index: usize, text: Option<Cow<'a, str>>) -> Result<(), Invalid> {
         match (index, text) {
             (0, Some(text)) => self.id = text,
             (1, Some(text)) => self.source = text,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::binary::{decoded, encoded};
 use super::json::{self, DecodeError};
 use crate::Event;
-use crate::event::{DataKind, Draft, OwnedValue};
+use crate::event::{DataKind, Draft};
 
 /// Media type of a structured event.
 pub const STRUCTURED: &str = "application/cloudevents+json";
@@ -124,21 +124,10 @@ fn wrong(attribute: &str, message: &str) -> Unreadable {
 }
 
 fn set<'a>(draft: &mut Draft<'a>, attribute: &str, value: Cow<'a, str>) -> Result<(), Unreadable> {
-    match attribute {
-        "id" => draft.id = value,
-        "source" => draft.source = value,
-        "type" => draft.kind = value,
-        "subject" => draft.subject = Some(value),
-        "time" => draft.time = Some(value),
-        "dataschema" => draft.data_schema = Some(value),
-        "datacontenttype" => {
-            return Err(wrong(attribute, "header ce-datacontenttype is not allowed; send Content-Type"));
-        }
-        _ => draft
-            .set(attribute, Some(OwnedValue::String(value.into_owned())))
-            .map_err(|invalid| wrong(attribute, &invalid.to_string()))?,
+    if attribute == "datacontenttype" {
+        return Err(wrong(attribute, "header ce-datacontenttype is not allowed; send Content-Type"));
     }
-    Ok(())
+    draft.set_text(attribute, value).map_err(|invalid| wrong(attribute, &invalid.to_string()))
 }
 
 /// A header value: percent-decoded as the binding says; raw UTF-8, as other SDKs send it, is taken too, and so is a

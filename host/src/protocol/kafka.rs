@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::http::STRUCTURED;
 use super::json::{self, DecodeError};
 use crate::Event;
-use crate::event::{DataKind, Draft, OwnedValue};
+use crate::event::{DataKind, Draft};
 
 /// Kafka binding 3.1: the header of `datacontenttype`, or of the structured document's media type.
 const CONTENT_TYPE: &str = "content-type";
@@ -78,7 +78,7 @@ fn decode_binary(headers: &[(&str, &str)], value: Option<&Bytes>) -> Result<Even
         }
         match name.strip_prefix(PREFIX) {
             Some("specversion") => specversion = Some(*value),
-            Some(attribute) => set(&mut draft, attribute, (*value).to_owned())?,
+            Some(attribute) => set(&mut draft, attribute, value)?,
             None => {}
         }
     }
@@ -102,13 +102,11 @@ fn decode_binary(headers: &[(&str, &str)], value: Option<&Bytes>) -> Result<Even
     draft.build().map_err(|invalid| wrong("", invalid.to_string()))
 }
 
-fn set(draft: &mut Draft<'_>, attribute: &str, value: String) -> Result<(), DecodeError> {
+fn set<'a>(draft: &mut Draft<'a>, attribute: &str, value: &'a str) -> Result<(), DecodeError> {
     if attribute == "datacontenttype" {
         return Err(wrong(attribute, "header ce_datacontenttype is not allowed; send content-type".into()));
     }
-    draft
-        .set(attribute, Some(OwnedValue::String(value)))
-        .map_err(|invalid| wrong(attribute, invalid.to_string()))
+    draft.set_text(attribute, value.into()).map_err(|invalid| wrong(attribute, invalid.to_string()))
 }
 
 fn text<'a>(name: &str, value: &'a [u8]) -> Result<&'a str, DecodeError> {
@@ -128,6 +126,7 @@ fn wrong(attribute: &str, message: String) -> DecodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::OwnedValue;
     use crate::protocol::json::tests::any_event;
     use proptest::prelude::*;
 
