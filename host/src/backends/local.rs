@@ -81,7 +81,7 @@ impl Backend for Stream {
         match written.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             Ok(first) => (first..)
                 .take(batch.len())
-                .map(|offset| Ok(Receipt(Some(offset.to_string().into()))))
+                .map(|offset| Ok(Receipt::Sequence { number: offset, duplicate: false }))
                 .collect(),
             Err(error) => {
                 let message = format!("cannot write to the stream in {}: {error}", self.dir.display());
@@ -137,7 +137,7 @@ mod tests {
             let mut target = Local::default().open("local".into(), dir.path()).unwrap().remove(0);
             target.backend.connect().await.unwrap();
             let outcomes = target.backend.publish(&items(round * 10..round * 10 + 10)).await;
-            assert_eq!(outcomes[9], Ok(Receipt(Some((round * 10 + 9).to_string().into()))));
+            assert_eq!(outcomes[9], Ok(Receipt::Sequence { number: round * 10 + 9, duplicate: false }));
             let read: Vec<_> = read(dir.path(), "events", 0)
                 .unwrap()
                 .map(|entry| entry.unwrap().1.id().to_owned())

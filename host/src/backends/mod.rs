@@ -11,6 +11,8 @@ pub mod kafka;
 pub mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
+#[cfg(any(feature = "redis_streams", feature = "webhook"))]
+mod parts;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 #[cfg(feature = "redis_streams")]
@@ -61,6 +63,12 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Whether later events of its key have to wait: it may still be delivered.
+    #[cfg(any(feature = "kafka", feature = "redis_streams", feature = "webhook"))]
+    fn holds_up(&self) -> bool {
+        !matches!(self, Self::Reject(_))
+    }
+
     /// The same with the backend's name before its text.
     #[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis_streams"))]
     fn of(self, backend: &BackendName) -> Self {
@@ -76,9 +84,31 @@ impl Failure {
     }
 }
 
-/// Where a confirmed event now is, in the broker's own words (stream id, partition and offset, status).
+/// Where a confirmed event now is, in the broker's own terms.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Receipt(pub Option<Box<str>>);
+pub enum Receipt {
+    /// It is confirmed, and no more is said.
+    #[default]
+    Confirmed,
+    /// The id of its entry (Redis Streams).
+    Entry(String),
+    /// Its partition and its offset there (Kafka); with `acks: 0` nobody knows the offset.
+    Partition {
+        /// From 0.
+        partition: i32,
+        /// From 0.
+        offset: Option<i64>,
+    },
+    /// Its number in the stream (`JetStream`, the embedded stream).
+    Sequence {
+        /// The number.
+        number: u64,
+        /// It was there already.
+        duplicate: bool,
+    },
+    /// The status that a receiver answered with (webhooks).
+    Status(u16),
+}
 
 /// One outcome for each event of the batch, in its order.
 pub type Outcomes = Vec<Result<Receipt, Failure>>;

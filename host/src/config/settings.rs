@@ -395,7 +395,7 @@ pub struct Delivery {
 impl Default for Delivery {
     fn default() -> Self {
         Self {
-            batch: 512,
+            batch: 2_048,
             linger: Span::millis(1),
             queue: 16_384,
             retry_base: Span::millis(100),

@@ -13,6 +13,7 @@ mod tests;
 mod topic;
 mod words;
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -22,11 +23,10 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
-use tokio::sync::mpsc;
 
 pub use settings::{Acks, Compression, Kafka, SaslMechanism, SecurityProtocol};
 
-use self::reports::{Listener, Place, Report, Tag};
+use self::reports::{Listener, Place};
 use self::words::Words;
 use super::content::Content;
 use super::rounds::Rounds;
@@ -85,54 +85,47 @@ impl Cluster {
     async fn send(&self, producer: &Producer, items: &[Item]) -> Vec<Verdict> {
         let listener = producer.client().context();
         listener.forget();
-        let mut verdicts = vec![Verdict::Unknown; items.len()];
-        let mut received = self.enqueue(producer, items, &mut verdicts);
-        let over = async {
-            tokio::select! {
-                () = tokio::time::sleep(self.settings.timeout.0) => {}
-                () = listener.lost() => {}
-            }
-        };
-        tokio::pin!(over);
-        loop {
-            tokio::select! {
-                biased;
-                report = received.recv() => match report {
-                    Some(Report { index, result: Ok(place) }) => verdicts[index] = Verdict::Stored(place),
-                    Some(Report { index, result: Err(code) }) => verdicts[index] = Verdict::Refused(code),
-                    None => return verdicts,
-                },
-                () = &mut over => return verdicts,
-            }
+        let unsent = self.enqueue(producer, items);
+        tokio::select! {
+            biased;
+            () = listener.complete() => {}
+            () = tokio::time::sleep(self.settings.timeout.0) => {}
+            () = listener.lost() => {}
         }
+        let reported = listener.reports().into_iter().map(|report| match report {
+            Some(Ok(place)) => Verdict::Stored(place),
+            Some(Err(code)) => Verdict::Refused(code),
+            None => Verdict::Unknown,
+        });
+        let mut verdicts: Vec<Verdict> = reported.collect();
+        for (index, verdict) in unsent {
+            verdicts[index] = verdict;
+        }
+        verdicts
     }
 
-    /// Hands the events over to librdkafka. The channel ends when each has been reported.
-    fn enqueue(
-        &self,
-        producer: &Producer,
-        items: &[Item],
-        verdicts: &mut [Verdict],
-    ) -> mpsc::Receiver<Report> {
-        let (reports, received) = mpsc::channel(items.len().max(1));
+    /// Hands the events over to librdkafka; returns those that it did not take.
+    fn enqueue(&self, producer: &Producer, items: &[Item]) -> Vec<(usize, Verdict)> {
+        let listener = producer.client().context();
+        let first = listener.listen_for(items.len());
+        let mut unsent = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            let tag = Box::new(Tag { index, reports: reports.clone() });
-            match self.produce(producer, &item.event, tag) {
+            match self.produce(producer, &item.event, first.wrapping_add(index)) {
                 Ok(()) => {}
-                Err(RDKafkaErrorCode::MessageSizeTooLarge) => verdicts[index] = Verdict::TooLarge,
+                Err(RDKafkaErrorCode::MessageSizeTooLarge) => unsent.push((index, Verdict::TooLarge)),
                 Err(code) => {
-                    verdicts[index..].fill(Verdict::Unsent);
-                    if code != RDKafkaErrorCode::QueueFull {
-                        verdicts[index] = Verdict::Refused(code);
-                    }
+                    let full = code == RDKafkaErrorCode::QueueFull;
+                    unsent.push((index, if full { Verdict::Unsent } else { Verdict::Refused(code) }));
+                    unsent.extend((index + 1..items.len()).map(|index| (index, Verdict::Unsent)));
                     break;
                 }
             }
         }
-        received
+        listener.without(unsent.len());
+        unsent
     }
 
-    fn produce(&self, producer: &Producer, event: &Event, tag: Box<Tag>) -> Result<(), RDKafkaErrorCode> {
+    fn produce(&self, producer: &Producer, event: &Event, number: usize) -> Result<(), RDKafkaErrorCode> {
         let encoded = match self.settings.content {
             Content::Structured => kafka::encode_structured(event),
             Content::Binary => kafka::encode_binary(event),
@@ -146,18 +139,18 @@ impl Cluster {
             topic: &self.settings.topic,
             partition: None,
             payload: encoded.value.as_deref(),
-            key: Some(key.as_str()),
+            key: Some(&*key),
             timestamp: None,
             headers: Some(headers),
-            delivery_opaque: tag,
+            delivery_opaque: number,
         };
         let refused = |error: rdkafka::error::KafkaError| error.rdkafka_error_code();
         producer.send(record).map_err(|(error, _)| refused(error).unwrap_or(RDKafkaErrorCode::Fail))
     }
 
-    fn key(&self, event: &Event) -> String {
+    fn key<'a>(&self, event: &'a Event) -> Cow<'a, str> {
         let named = self.settings.key.as_ref().and_then(|name| event.attribute(name));
-        named.map_or_else(|| event.ordering_key().to_owned(), |value| value.to_string())
+        named.map_or_else(|| event.ordering_key().into(), |value| value.to_string().into())
     }
 
     /// Sends again, one by one, what shared a request that was too large, and what came after it with its key.
@@ -195,27 +188,20 @@ impl Cluster {
                 return Err(Failure::Held);
             }
             let failure = match verdict {
-                Verdict::Stored(place) => return Ok(self.receipt(place)),
+                Verdict::Stored(Place { partition, offset }) => {
+                    return Ok(Receipt::Partition { partition, offset });
+                }
                 Verdict::TooLarge => return Err(words.too_large(&item.event)),
                 Verdict::Refused(code) => words.refused(code),
                 Verdict::Unsent => Failure::Held,
                 Verdict::Unknown => words.lost(&trouble),
             };
-            if !matches!(failure, Failure::Reject(_)) {
+            if failure.holds_up() {
                 stopped.insert(item.key);
             }
             Err(failure)
         };
         batch.iter().zip(verdicts).map(outcome).collect()
-    }
-
-    fn receipt(&self, Place { partition, offset }: Place) -> Receipt {
-        let topic = &self.settings.topic;
-        let place = match offset {
-            Some(offset) => format!("{topic}/{partition}@{offset}"),
-            None => format!("{topic}/{partition}"),
-        };
-        Receipt(Some(place.into()))
     }
 }
 

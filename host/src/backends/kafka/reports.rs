@@ -1,11 +1,12 @@
 //! What librdkafka tells from its own threads: what became of each record, and what is wrong with the connection.
 
+use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, watch};
 
 /// Where a record is: partition and offset; none with `acks: 0`, where nobody says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,16 +15,16 @@ pub(super) struct Place {
     pub(super) offset: Option<i64>,
 }
 
-/// What became of the record at that place of its batch.
-pub(super) struct Report {
-    pub(super) index: usize,
-    pub(super) result: Result<Place, RDKafkaErrorCode>,
-}
+/// What became of the records of one sending, in their order; `None` where nothing was said.
+pub(super) type Reports = Vec<Option<Result<Place, RDKafkaErrorCode>>>;
 
-/// What a record carries through librdkafka, so that its report finds back. The channel has room for the whole batch.
-pub(super) struct Tag {
-    pub(super) index: usize,
-    pub(super) reports: mpsc::Sender<Report>,
+/// What was reported so far of the sending that is under way. Records are numbered over all sendings, and carry their number
+/// through librdkafka: none of them costs memory of its own.
+#[derive(Default)]
+struct Sending {
+    first: usize,
+    reports: Reports,
+    missing: usize,
 }
 
 /// The worst that was said of the connection since the listener was last asked to forget.
@@ -40,11 +41,44 @@ pub(super) struct Trouble {
 /// Hears what librdkafka says.
 pub(super) struct Listener {
     trouble: watch::Sender<Trouble>,
+    sending: Mutex<Sending>,
+    complete: Notify,
 }
 
 impl Listener {
     pub(super) fn new() -> Self {
-        Self { trouble: watch::Sender::new(Trouble::default()) }
+        Self {
+            trouble: watch::Sender::new(Trouble::default()),
+            sending: Mutex::default(),
+            complete: Notify::new(),
+        }
+    }
+
+    /// Begins to listen for the reports of so many records, and returns the number of the first. Those of the sending before
+    /// are of no interest any more.
+    pub(super) fn listen_for(&self, records: usize) -> usize {
+        let mut sending = self.sending.lock();
+        let first = sending.first.wrapping_add(sending.reports.len());
+        *sending = Sending { first, reports: vec![None; records], missing: records };
+        first
+    }
+
+    /// What was reported.
+    pub(super) fn reports(&self) -> Reports {
+        self.sending.lock().reports.clone()
+    }
+
+    /// So many records were not handed over: there will be no report.
+    pub(super) fn without(&self, records: usize) {
+        let mut sending = self.sending.lock();
+        sending.missing = sending.missing.saturating_sub(records);
+    }
+
+    /// Waits until all that was handed over is reported.
+    pub(super) async fn complete(&self) {
+        while self.sending.lock().missing > 0 {
+            self.complete.notified().await;
+        }
     }
 
     /// Begins anew, unless the connection is lost: that is said only once.
@@ -125,9 +159,9 @@ fn bare(reason: &str) -> &str {
 }
 
 impl ProducerContext for Listener {
-    type DeliveryOpaque = Box<Tag>;
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: Box<Tag>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
         let result = match result {
             Ok(message) => {
                 let offset = Some(message.offset()).filter(|offset| *offset >= 0);
@@ -135,8 +169,15 @@ impl ProducerContext for Listener {
             }
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
-        // Nobody waits any more for a batch that was given up.
-        let _ = tag.reports.try_send(Report { index: tag.index, result });
+        let mut sending = self.sending.lock();
+        let index = number.wrapping_sub(sending.first);
+        // Nobody waits any more for a sending that was given up.
+        let Some(report) = sending.reports.get_mut(index) else { return };
+        *report = Some(result);
+        sending.missing = sending.missing.saturating_sub(1);
+        if sending.missing == 0 {
+            self.complete.notify_one();
+        }
     }
 }
 

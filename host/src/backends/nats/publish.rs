@@ -4,15 +4,17 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::pull;
-use async_nats::jetstream::context::{ContextBuilder, GetStreamErrorKind, PublishAckFuture};
+use async_nats::jetstream::context::{
+    ContextBuilder, GetStreamErrorKind, PublishAckFuture, PublishError, PublishErrorKind,
+};
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, HeaderMap, PublishErrorKind, ServerAddr, Subscriber};
+use async_nats::{Client, HeaderMap, ServerAddr, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::connection::{self, Complaints};
 use super::{MENDED_BY_HAND, Nats, refusal, subject};
@@ -171,18 +173,33 @@ impl Publisher {
         for index in round.indices() {
             sent.push(self.send(context, &batch[index].event).await);
         }
-        join_all(sent.into_iter().map(async |sent| {
-            let (subject, acknowledgement) = sent?;
-            let stored = acknowledgement.await.map_err(|error| {
-                let complaint = self.complaints.about(&subject);
-                let failure = refusal::of(&error, &subject, &self.address, &self.subject);
-                complaint
-                    .map_or(failure, |complaint| refusal::denied(&complaint, &self.address, &self.subject))
-            })?;
-            let again = if stored.duplicate { " (it was there)" } else { "" };
-            Ok(Receipt(Some(format!("{} {}{again}", stored.stream, stored.sequence).into())))
-        }))
-        .await
+        let deadline = Instant::now() + self.settings.timeout.0;
+        let mut outcomes = Vec::with_capacity(sent.len());
+        // The stream answers in this order.
+        for sent in sent {
+            outcomes.push(match sent {
+                Ok((subject, acknowledgement)) => self.stored(&subject, acknowledgement, deadline).await,
+                Err(failure) => Err(failure),
+            });
+        }
+        outcomes
+    }
+
+    /// Waits for the stream's word on one event.
+    async fn stored(
+        &self,
+        subject: &str,
+        acknowledgement: PublishAckFuture,
+        deadline: Instant,
+    ) -> Result<Receipt, Failure> {
+        let late = |_| Err(PublishErrorKind::TimedOut.into());
+        let answer = tokio::time::timeout_at(deadline, acknowledgement).await.unwrap_or_else(late);
+        let stored = answer.map_err(|error: PublishError| {
+            let complaint = self.complaints.about(subject);
+            let failure = refusal::of(&error, subject, &self.address, &self.subject);
+            complaint.map_or(failure, |complaint| refusal::denied(&complaint, &self.address, &self.subject))
+        })?;
+        Ok(Receipt::Sequence { number: stored.sequence, duplicate: stored.duplicate })
     }
 
     async fn send(
@@ -249,7 +266,7 @@ impl Publisher {
             self.allowed.clear();
         }
         // That none comes in time is the usual case; a notice may be left from one that was dealt with.
-        let deadline = tokio::time::Instant::now() + GRACE;
+        let deadline = Instant::now() + GRACE;
         while tokio::time::timeout_at(deadline, self.complaints.noted()).await.is_ok()
             && self.complaints.is_empty()
         {}
@@ -259,7 +276,7 @@ impl Publisher {
         let (subject, headers, body) = self.message(event)?;
         match client.publish_with_headers(subject.clone(), headers, body).await {
             Ok(()) => Ok(subject),
-            Err(error) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
+            Err(error) if error.kind() == async_nats::PublishErrorKind::MaxPayloadExceeded => {
                 Err(Failure::Reject(format!(
                     "the event is too large for nats at {}: {}; raise max_payload there",
                     self.address,

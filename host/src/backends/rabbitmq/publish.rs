@@ -2,12 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::join_all;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use tokio::time::Instant;
 
 use super::{Rabbitmq, connection, refusal};
 use crate::Event;
@@ -126,13 +126,7 @@ impl Publisher {
             return vec![Err(failure); round.indices().count()];
         }
         let messages: Vec<_> = round.indices().map(|index| self.message(&batch[index].event)).collect();
-        let channel = &open.channel;
-        let this = &*self;
-        let answers = join_all(messages.iter().map(async |message| match message {
-            Ok(message) => this.send(channel, message).await,
-            Err(_) => None,
-        }))
-        .await;
+        let answers = self.send(&open.channel, &messages).await;
         let mut errors = answers.iter().flatten().filter_map(|answer| answer.as_ref().err());
         if let Some(most) = errors.find_map(refusal::largest) {
             self.largest = Some(most);
@@ -140,20 +134,35 @@ impl Publisher {
         self.sort(open, messages, answers)
     }
 
-    async fn send(&self, channel: &Channel, message: &Message) -> Answer {
+    /// Sends all, then waits for their answers in the order in which the broker gives them.
+    async fn send(&self, channel: &Channel, messages: &[Result<Message, Failure>]) -> Vec<Answer> {
         let options =
             BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
-        let answer = async {
-            let sent = channel.basic_publish(
+        let deadline = Instant::now() + self.settings.timeout.0;
+        let mut sent = Vec::with_capacity(messages.len());
+        for message in messages {
+            let Ok(message) = message else {
+                sent.push(None);
+                continue;
+            };
+            let publish = channel.basic_publish(
                 self.settings.exchange.as_str().into(),
                 message.routing_key.clone(),
                 options,
                 &message.body,
                 message.properties.clone(),
             );
-            sent.await?.await
-        };
-        tokio::time::timeout(self.settings.timeout.0, answer).await.ok()
+            sent.push(tokio::time::timeout_at(deadline, publish).await.ok());
+        }
+        let mut answers = Vec::with_capacity(sent.len());
+        for sent in sent {
+            answers.push(match sent {
+                Some(Ok(confirmation)) => tokio::time::timeout_at(deadline, confirmation).await.ok(),
+                Some(Err(error)) => Some(Err(error)),
+                None => None,
+            });
+        }
+        answers
     }
 
     /// Puts answers and messages together. A returned message comes with *some* confirmation of the round, not

@@ -40,7 +40,7 @@ impl Redis {
                 return Err(Failure::Held);
             }
             match answer {
-                Some(Ok(id)) => Ok(Receipt(Some(id.into()))),
+                Some(Ok(id)) => Ok(Receipt::Entry(id)),
                 Some(Err(error)) => {
                     failed.insert(item.key);
                     Err(self.one_refused(place, &stream, &error))

@@ -12,8 +12,12 @@ use futures_util::stream::FuturesUnordered;
 use super::signature::{Signer, message_id};
 use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
 use crate::Event;
+use crate::backends::parts::Parts;
 use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost, untrusted};
 use crate::protocol::{http, json};
+
+/// Events in a request, in batched mode; many receivers take no more than a megabyte.
+const REQUEST: usize = 512;
 
 pub(super) struct Receiver {
     client: reqwest::Client,
@@ -117,7 +121,7 @@ impl Receiver {
             let outcome =
                 if failed { Err(Failure::Held) } else { self.post_event(&batch[index].event).await };
             // A rejected event is out of the way; the next of its key may go.
-            failed |= !matches!(outcome, Ok(_) | Err(Failure::Reject(_)));
+            failed |= outcome.as_ref().is_err_and(Failure::holds_up);
             outcomes.push((index, outcome));
         }
         outcomes
@@ -167,12 +171,17 @@ impl Backend for Receiver {
         if self.mode != WebhookMode::Batched {
             return self.post_keys(batch).await;
         }
-        let events: Vec<&Event> = batch.iter().map(|item| &item.event).collect();
-        match self.post_batch(&events).await {
-            // One that is hopeless must not take the others with it.
-            Err(Failure::Reject(_)) if batch.len() > 1 => self.post_keys(batch).await,
-            outcome => vec![outcome; batch.len()],
+        let mut parts = Parts::new(batch, REQUEST);
+        while let Some(part) = parts.next() {
+            let events: Vec<&Event> = part.iter().map(|item| &item.event).collect();
+            let outcomes = match self.post_batch(&events).await {
+                // One that is hopeless must not take the others with it.
+                Err(Failure::Reject(_)) if part.len() > 1 => self.post_keys(part).await,
+                outcome => vec![outcome; part.len()],
+            };
+            parts.settle(outcomes);
         }
+        parts.outcomes()
     }
 
     fn rate(&self) -> Option<f64> {
