@@ -11,14 +11,12 @@ pub mod kafka;
 pub mod local;
 #[cfg(feature = "nats")]
 pub mod nats;
-#[cfg(any(feature = "redis_streams", feature = "webhook"))]
+#[cfg(feature = "webhook")]
 mod parts;
 #[cfg(feature = "rabbitmq")]
 pub mod rabbitmq;
 #[cfg(feature = "redis_streams")]
 pub mod redis_streams;
-#[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
-mod rounds;
 #[cfg(feature = "stdout")]
 pub mod stdout;
 #[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis_streams"))]
@@ -27,6 +25,8 @@ mod template;
 pub(crate) mod testing;
 #[cfg(feature = "webhook")]
 pub mod webhook;
+#[cfg(any(feature = "nats", feature = "rabbitmq"))]
+mod window;
 
 use std::path::Path;
 use std::time::Duration;

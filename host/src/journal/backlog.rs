@@ -46,6 +46,11 @@ impl Backlog {
         self.log.append(records).map(|_| ())
     }
 
+    /// Lets the system begin to write what was appended, without waiting for it.
+    pub fn begin_writing(&self) {
+        self.log.begin_writing();
+    }
+
     /// A handle by which another thread makes durable what was appended by now.
     ///
     /// # Errors

@@ -7,6 +7,7 @@
 //! confirmed but sent again behind the earlier one.
 
 mod reports;
+mod rounds;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -27,9 +28,9 @@ use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 pub use settings::{Acks, Compression, Kafka, SaslMechanism, SecurityProtocol};
 
 use self::reports::{Listener, Place};
+use self::rounds::Rounds;
 use self::words::Words;
 use super::content::Content;
-use super::rounds::Rounds;
 use super::{Backend, Failure, Item, Outcomes, Receipt};
 use crate::Event;
 use crate::names::BackendName;
@@ -225,7 +226,7 @@ impl Backend for Cluster {
         }
         // One request at a time is not enough: where a leader has moved, librdkafka may send the next before it tries the
         // failed one again.
-        let mut rounds = Rounds::new(batch, batch.len());
+        let mut rounds = Rounds::new(batch);
         while let Some(round) = rounds.next() {
             let items: Vec<Item> = round.indices().map(|index| batch[index].clone()).collect();
             let outcomes = self.publish_at_once(&items).await;

@@ -20,8 +20,8 @@ use super::connection::{self, Complaints};
 use super::{MENDED_BY_HAND, Nats, refusal, subject};
 use crate::Event;
 use crate::backends::content::Content;
-use crate::backends::rounds::{Round, Rounds};
 use crate::backends::template::Template;
+use crate::backends::window::{Turn, Window};
 use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost};
 use crate::names::BackendName;
 use crate::protocol::nats;
@@ -51,6 +51,13 @@ enum Connection {
     /// By an echo: the server handles what comes over one connection in its order, so that whatever was sent before a
     /// message to ourselves has been received once that is back.
     Core { client: Client, inbox: String, echo: Subscriber },
+}
+
+/// A message that waits for the stream's word.
+struct Sent {
+    subject: String,
+    acknowledgement: PublishAckFuture,
+    deadline: Instant,
 }
 
 impl Publisher {
@@ -162,51 +169,37 @@ impl Publisher {
         Ok((subject, headers, body))
     }
 
-    /// Sends all of a round, then waits for all acknowledgements at once.
-    async fn round(
-        &self,
-        context: &jetstream::Context,
-        batch: &[Item],
-        round: &Round,
-    ) -> Vec<Result<Receipt, Failure>> {
-        let mut sent = Vec::new();
-        for index in round.indices() {
-            sent.push(self.send(context, &batch[index].event).await);
+    /// Sends a batch through the window of messages that wait for the stream's word.
+    async fn jetstream(&self, context: &jetstream::Context, batch: &[Item]) -> Outcomes {
+        let mut window = Window::new(batch, self.settings.window);
+        while let Some(turn) = window.next() {
+            match turn {
+                Turn::Send(index) => {
+                    let sent = self.send(context, &batch[index].event).await;
+                    window.sent(index, sent);
+                }
+                Turn::Wait(index, sent) => {
+                    let stored = self.stored(sent).await;
+                    window.settle(index, stored);
+                }
+            }
         }
-        let deadline = Instant::now() + self.settings.timeout.0;
-        let mut outcomes = Vec::with_capacity(sent.len());
-        // The stream answers in this order.
-        for sent in sent {
-            outcomes.push(match sent {
-                Ok((subject, acknowledgement)) => self.stored(&subject, acknowledgement, deadline).await,
-                Err(failure) => Err(failure),
-            });
-        }
-        outcomes
+        window.outcomes()
     }
 
     /// Waits for the stream's word on one event.
-    async fn stored(
-        &self,
-        subject: &str,
-        acknowledgement: PublishAckFuture,
-        deadline: Instant,
-    ) -> Result<Receipt, Failure> {
+    async fn stored(&self, Sent { subject, acknowledgement, deadline }: Sent) -> Result<Receipt, Failure> {
         let late = |_| Err(PublishErrorKind::TimedOut.into());
         let answer = tokio::time::timeout_at(deadline, acknowledgement).await.unwrap_or_else(late);
         let stored = answer.map_err(|error: PublishError| {
-            let complaint = self.complaints.about(subject);
-            let failure = refusal::of(&error, subject, &self.address, &self.subject);
+            let complaint = self.complaints.about(&subject);
+            let failure = refusal::of(&error, &subject, &self.address, &self.subject);
             complaint.map_or(failure, |complaint| refusal::denied(&complaint, &self.address, &self.subject))
         })?;
         Ok(Receipt::Sequence { number: stored.sequence, duplicate: stored.duplicate })
     }
 
-    async fn send(
-        &self,
-        context: &jetstream::Context,
-        event: &Event,
-    ) -> Result<(String, PublishAckFuture), Failure> {
+    async fn send(&self, context: &jetstream::Context, event: &Event) -> Result<Sent, Failure> {
         let (subject, headers, body) = self.message(event)?;
         let mut message = PublishMessage::build().headers(headers).payload(body);
         if self.settings.deduplicate {
@@ -217,7 +210,9 @@ impl Publisher {
         }
         let sent = context.send_publish(subject.clone(), message).await;
         match sent {
-            Ok(acknowledgement) => Ok((subject, acknowledgement)),
+            Ok(acknowledgement) => {
+                Ok(Sent { subject, acknowledgement, deadline: Instant::now() + self.settings.timeout.0 })
+            }
             Err(error) => Err(refusal::of(&error, &subject, &self.address, &self.subject)),
         }
     }
@@ -326,13 +321,9 @@ impl Backend for Publisher {
         let outcomes = match self.connection.take() {
             None => vec![Err(Failure::Reconnect("not connected".into())); batch.len()],
             Some(Connection::JetStream(context)) => {
-                let mut rounds = Rounds::new(batch, self.settings.window);
-                while let Some(round) = rounds.next() {
-                    let outcomes = self.round(&context, batch, &round).await;
-                    rounds.settle(round, outcomes);
-                }
+                let outcomes = self.jetstream(&context, batch).await;
                 self.connection = Some(Connection::JetStream(context));
-                rounds.outcomes()
+                outcomes
             }
             Some(Connection::Core { client, inbox, mut echo }) => {
                 let outcomes = self.core(&client, &inbox, &mut echo, batch).await;

@@ -6,14 +6,14 @@ use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::uri::AMQPUri;
-use lapin::{BasicProperties, Channel, Confirmation, Connection};
+use lapin::{BasicProperties, Channel, Connection, PublisherConfirm};
 use tokio::time::Instant;
 
 use super::{Rabbitmq, connection, refusal};
 use crate::Event;
 use crate::backends::content::Content;
-use crate::backends::rounds::{Round, Rounds};
 use crate::backends::template::Template;
+use crate::backends::window::{Turn, Window};
 use crate::backends::{Backend, Failure, Item, Outcomes, Receipt};
 use crate::names::BackendName;
 use crate::protocol::amqp;
@@ -58,8 +58,12 @@ impl Message {
     }
 }
 
-/// What became of a message: a confirmation, an error, or nothing in time.
-type Answer = Option<Result<Confirmation, lapin::Error>>;
+/// A message that waits for the broker's word.
+struct Sent {
+    message: Message,
+    confirmation: PublisherConfirm,
+    deadline: Instant,
+}
 
 impl Publisher {
     pub(super) fn new(
@@ -115,91 +119,68 @@ impl Publisher {
         }
     }
 
-    /// Sends all of a round, and waits for all answers at once.
-    async fn round(
-        &mut self,
-        open: &mut Open,
-        batch: &[Item],
-        round: &Round,
-    ) -> Vec<Result<Receipt, Failure>> {
-        if let Err(failure) = self.channel(open).await {
-            return vec![Err(failure); round.indices().count()];
-        }
-        let messages: Vec<_> = round.indices().map(|index| self.message(&batch[index].event)).collect();
-        let answers = self.send(&open.channel, &messages).await;
-        let mut errors = answers.iter().flatten().filter_map(|answer| answer.as_ref().err());
-        if let Some(most) = errors.find_map(refusal::largest) {
-            self.largest = Some(most);
-        }
-        self.sort(open, messages, answers)
-    }
-
-    /// Sends all, then waits for their answers in the order in which the broker gives them.
-    async fn send(&self, channel: &Channel, messages: &[Result<Message, Failure>]) -> Vec<Answer> {
+    /// Hands one event to the client, over a channel that works.
+    async fn send(&self, open: &mut Open, event: &Event) -> Result<Sent, Failure> {
+        self.channel(open).await?;
+        let message = self.message(event)?;
         let options =
             BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
         let deadline = Instant::now() + self.settings.timeout.0;
-        let mut sent = Vec::with_capacity(messages.len());
-        for message in messages {
-            let Ok(message) = message else {
-                sent.push(None);
-                continue;
-            };
-            let publish = channel.basic_publish(
-                self.settings.exchange.as_str().into(),
-                message.routing_key.clone(),
-                options,
-                &message.body,
-                message.properties.clone(),
-            );
-            sent.push(tokio::time::timeout_at(deadline, publish).await.ok());
+        let publish = open.channel.basic_publish(
+            self.settings.exchange.as_str().into(),
+            message.routing_key.clone(),
+            options,
+            &message.body,
+            message.properties.clone(),
+        );
+        match tokio::time::timeout_at(deadline, publish).await {
+            Ok(Ok(confirmation)) => Ok(Sent { message, confirmation, deadline }),
+            Ok(Err(error)) => Err(self.failed(&message, &error)),
+            Err(_) => Err(self.silent(open)),
         }
-        let mut answers = Vec::with_capacity(sent.len());
-        for sent in sent {
-            answers.push(match sent {
-                Some(Ok(confirmation)) => tokio::time::timeout_at(deadline, confirmation).await.ok(),
-                Some(Err(error)) => Some(Err(error)),
-                None => None,
-            });
-        }
-        answers
     }
 
-    /// Puts answers and messages together. A returned message comes with *some* confirmation of the round, not
-    /// necessarily its own: the broker acknowledges several at once.
-    fn sort(
-        &self,
+    /// Waits for the broker's word on one message.
+    ///
+    /// A message that no queue took comes back before it is confirmed, and the client hands it out with the first confirmation
+    /// after that: its own, or one before it, where the broker confirms several at once.
+    async fn confirmed(
+        &mut self,
         open: &Open,
-        messages: Vec<Result<Message, Failure>>,
-        answers: Vec<Answer>,
-    ) -> Vec<Result<Receipt, Failure>> {
-        let (mut returned, mut verdicts) = (Vec::new(), Vec::new());
-        for answer in answers {
-            verdicts.push(match answer {
-                Some(Ok(confirmation)) => {
-                    let acknowledged = confirmation.is_ack();
-                    returned.extend(confirmation.take_message());
-                    Some(Ok(acknowledged))
-                }
-                Some(Err(error)) => Some(Err(error)),
-                None => None,
-            });
-        }
-        let outcome = |(message, verdict): (Result<Message, Failure>, _)| {
-            let message = message?;
-            match verdict {
-                _ if returned.iter().any(|returned| message.is(returned)) => Err(self.unroutable(&message)),
-                Some(Ok(true)) => Ok(Receipt::default()),
-                Some(Ok(false)) => Err(refusal::nacked(message.routing_key.as_str(), &self.address)),
-                Some(Err(error)) => Err(self.failed(&message, &error)),
-                None if open.connection.status().blocked() => Err(refusal::blocked(&self.address)),
-                None => Err(Failure::Reconnect(format!(
-                    "rabbitmq at {} did not confirm an event within {}",
-                    self.address, self.settings.timeout
-                ))),
+        Sent { message, confirmation, deadline }: Sent,
+        returned: &mut Vec<BasicReturnMessage>,
+    ) -> Result<Receipt, Failure> {
+        let Ok(answer) = tokio::time::timeout_at(deadline, confirmation).await else {
+            return Err(self.silent(open));
+        };
+        let confirmation = match answer {
+            Ok(confirmation) => confirmation,
+            Err(error) => {
+                self.largest = refusal::largest(&error).or(self.largest);
+                return Err(self.failed(&message, &error));
             }
         };
-        messages.into_iter().zip(verdicts).map(outcome).collect()
+        let acknowledged = confirmation.is_ack();
+        returned.extend(confirmation.take_message());
+        if let Some(place) = returned.iter().position(|returned| message.is(returned)) {
+            returned.swap_remove(place);
+            return Err(self.unroutable(&message));
+        }
+        if acknowledged {
+            return Ok(Receipt::default());
+        }
+        Err(refusal::nacked(message.routing_key.as_str(), &self.address))
+    }
+
+    /// The broker said nothing in time.
+    fn silent(&self, open: &Open) -> Failure {
+        if open.connection.status().blocked() {
+            return refusal::blocked(&self.address);
+        }
+        Failure::Reconnect(format!(
+            "rabbitmq at {} did not confirm an event within {}",
+            self.address, self.settings.timeout
+        ))
     }
 
     fn unroutable(&self, message: &Message) -> Failure {
@@ -235,17 +216,23 @@ impl Backend for Publisher {
         let Some(mut open) = self.open.take() else {
             return vec![Err(Failure::Reconnect("not connected".into()).of(&self.name)); batch.len()];
         };
-        let mut rounds = Rounds::new(batch, self.settings.window);
-        while let Some(round) = rounds.next() {
-            let outcomes = self.round(&mut open, batch, &round).await;
-            rounds.settle(round, outcomes);
+        let mut window = Window::new(batch, self.settings.window);
+        let mut returned = Vec::new();
+        while let Some(turn) = window.next() {
+            match turn {
+                Turn::Send(index) => {
+                    let sent = self.send(&mut open, &batch[index].event).await;
+                    window.sent(index, sent);
+                }
+                Turn::Wait(index, sent) => {
+                    let confirmed = self.confirmed(&open, sent, &mut returned).await;
+                    window.settle(index, confirmed);
+                }
+            }
         }
         self.open = Some(open);
-        rounds
-            .outcomes()
-            .into_iter()
-            .map(|outcome| outcome.map_err(|failure| failure.of(&self.name)))
-            .collect()
+        let outcomes = window.outcomes().into_iter();
+        outcomes.map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
     }
 
     async fn close(&mut self) {

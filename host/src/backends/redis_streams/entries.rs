@@ -54,23 +54,23 @@ impl Entries {
     }
 
     /// The stream of each event, or why it can have none.
-    pub(super) fn streams(&self, batch: &[Item]) -> Vec<Result<Arc<str>, Failure>> {
-        let stream = |item: &Item| {
+    pub(super) fn streams(&self, items: &[&Item]) -> Vec<Result<Arc<str>, Failure>> {
+        let stream = |item: &&Item| {
             if let Some(stream) = &self.stream {
                 return Ok(Arc::clone(stream));
             }
             let filled = self.streams.fill(&item.event, |value| value.into());
             filled.map(Arc::from).map_err(Failure::Reject)
         };
-        batch.iter().map(stream).collect()
+        items.iter().map(stream).collect()
     }
 
-    /// A transaction: all of the batch or none of it, so that order holds also when one command is refused.
-    pub(super) fn pipeline(&mut self, batch: &[Item], streams: &[Result<Arc<str>, Failure>]) -> Pipeline {
-        let mut pipeline = Pipeline::with_capacity(batch.len() + 3);
+    /// A transaction: all of it or nothing, so that order holds also when one command is refused.
+    pub(super) fn pipeline(&mut self, items: &[&Item], streams: &[Result<Arc<str>, Failure>]) -> Pipeline {
+        let mut pipeline = Pipeline::with_capacity(items.len() + 3);
         pipeline.atomic().ignore_errors();
         let mut document = Vec::new();
-        for (item, stream) in batch.iter().zip(streams) {
+        for (item, stream) in items.iter().zip(streams) {
             let Ok(stream) = stream else { continue };
             self.add(&mut pipeline, stream, &item.event, &mut document);
             if self.ttl_seconds > 0 && !self.touched.contains(stream) {

@@ -18,13 +18,9 @@ use self::connection::Login;
 use self::entries::Entries;
 use self::place::{Place, Way};
 pub use self::settings::{Cluster, ConnectionPool, Layout, RedisStreams, Sentinel};
-use super::parts::Parts;
 use super::template::Template;
 use super::{Backend, Failure, Item, Outcomes};
 use crate::names::BackendName;
-
-/// Events in a transaction: for as long the server does nothing else.
-const TRANSACTION: usize = 512;
 
 struct Redis {
     name: BackendName,
@@ -84,14 +80,9 @@ impl Backend for Redis {
         let Some(mut server) = self.server.take() else {
             return vec![Err(Failure::Reconnect("not connected".into()).of(&self.name)); batch.len()];
         };
-        let mut parts = Parts::new(batch, TRANSACTION);
-        while let Some(part) = parts.next() {
-            let published = self.publish_to(&mut server, part).await;
-            parts.settle(published.unwrap_or_else(|failure| vec![Err(failure); part.len()]));
-        }
+        let outcomes = self.publish_to(&mut server, batch).await;
         self.server = Some(server);
-        let outcomes = parts.outcomes().into_iter();
-        outcomes.map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+        outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
     }
 
     async fn close(&mut self) {

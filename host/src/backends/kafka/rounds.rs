@@ -1,20 +1,16 @@
-//! A batch in rounds, for brokers that confirm each message on its own: a round holds one event of each key, and the next
-//! event of a key waits for the outcome of the one before.
-//!
-//! All of a round is under way at once. Two events of one key never are: the broker might refuse the first and keep the
-//! second, and nobody could put them into order again.
+//! A batch in rounds, for brokers that do not keep the sequence themselves: a round holds one event of each key, and the
+//! next event of a key waits for the outcome of the one before.
 
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
 
-use super::{Failure, Item, Outcomes, Receipt};
+use crate::backends::{Failure, Item, Outcomes, Receipt};
 
 /// What is left of a batch.
 pub(super) struct Rounds {
     /// The indices of each key's events that are still to go.
-    waiting: VecDeque<VecDeque<usize>>,
-    window: usize,
+    waiting: Vec<VecDeque<usize>>,
     outcomes: Outcomes,
 }
 
@@ -29,24 +25,23 @@ impl Round {
 }
 
 impl Rounds {
-    /// At most `window` events are under way at once.
-    pub(super) fn new(batch: &[Item], window: usize) -> Self {
+    /// The rounds of a batch.
+    pub(super) fn new(batch: &[Item]) -> Self {
         let mut places: HashMap<u64, usize, FixedState> = HashMap::default();
-        let mut waiting: VecDeque<VecDeque<usize>> = VecDeque::new();
+        let mut waiting: Vec<VecDeque<usize>> = Vec::new();
         for (index, item) in batch.iter().enumerate() {
             let place = *places.entry(item.key).or_insert(waiting.len());
             if place == waiting.len() {
-                waiting.push_back(VecDeque::new());
+                waiting.push(VecDeque::new());
             }
             waiting[place].push_back(index);
         }
-        Self { waiting, window: window.max(1), outcomes: vec![Err(Failure::Held); batch.len()] }
+        Self { waiting, outcomes: vec![Err(Failure::Held); batch.len()] }
     }
 
     /// The next round, if there is one.
     pub(super) fn next(&mut self) -> Option<Round> {
-        let count = self.window.min(self.waiting.len());
-        (count > 0).then(|| Round(self.waiting.drain(..count).collect()))
+        (!self.waiting.is_empty()).then(|| Round(std::mem::take(&mut self.waiting)))
     }
 
     /// Takes the outcomes of a round, in its order. A key that failed is left alone from here on, and once the
@@ -63,12 +58,12 @@ impl Rounds {
                 Err(failure @ (Failure::Reconnect(_) | Failure::BackOff(..))) => {
                     halt.get_or_insert_with(|| failure.clone());
                     // What is behind it shares its fate, in its order.
-                    self.waiting.push_back(key);
+                    self.waiting.push(key);
                 }
                 Err(Failure::Retry(_) | Failure::Unroutable(_) | Failure::Held) => {}
                 // What is rejected is out of the way of the next.
                 Ok(_) | Err(Failure::Reject(_)) if key.is_empty() => {}
-                Ok(_) | Err(Failure::Reject(_)) => self.waiting.push_back(key),
+                Ok(_) | Err(Failure::Reject(_)) => self.waiting.push(key),
             }
             self.outcomes[index] = outcome;
         }
@@ -91,12 +86,8 @@ mod tests {
     use crate::backends::testing::items;
 
     /// Runs a batch whose events answer so; what was sent, round by round, and the outcomes.
-    fn run(
-        count: u64,
-        window: usize,
-        answer: impl Fn(usize) -> Result<Receipt, Failure>,
-    ) -> (Vec<Vec<usize>>, Outcomes) {
-        let mut rounds = Rounds::new(&items(0..count), window);
+    fn run(count: u64, answer: impl Fn(usize) -> Result<Receipt, Failure>) -> (Vec<Vec<usize>>, Outcomes) {
+        let mut rounds = Rounds::new(&items(0..count));
         let mut sent = Vec::new();
         while let Some(round) = rounds.next() {
             let indices: Vec<usize> = round.indices().collect();
@@ -108,21 +99,14 @@ mod tests {
 
     #[test]
     fn a_round_has_one_event_of_each_key() {
-        let (sent, outcomes) = run(16, 100, |_| Ok(Receipt::default()));
+        let (sent, outcomes) = run(16, |_| Ok(Receipt::default()));
         assert_eq!(sent, [vec![0, 1, 2, 3, 4, 5, 6], vec![7, 8, 9, 10, 11, 12, 13], vec![14, 15]]);
         assert!(outcomes.iter().all(Result::is_ok));
     }
 
     #[test]
-    fn keys_take_turns_in_a_small_window() {
-        let (sent, outcomes) = run(14, 4, |_| Ok(Receipt::default()));
-        assert_eq!(sent, [vec![0, 1, 2, 3], vec![4, 5, 6, 7], vec![8, 9, 10, 11], vec![12, 13]]);
-        assert!(outcomes.iter().all(Result::is_ok));
-    }
-
-    #[test]
     fn a_key_stops_at_its_first_failure_and_others_go_on() {
-        let (sent, outcomes) = run(21, 100, |index| match index {
+        let (sent, outcomes) = run(21, |index| match index {
             7 => Err(Failure::Retry("no".into())),
             8 => Err(Failure::Reject("never".into())),
             _ => Ok(Receipt::default()),
@@ -138,7 +122,7 @@ mod tests {
         for failure in
             [Failure::Reconnect("gone".into()), Failure::BackOff(std::time::Duration::ZERO, "slowly".into())]
         {
-            let (sent, outcomes) = run(21, 100, |index| match index {
+            let (sent, outcomes) = run(21, |index| match index {
                 9 => Err(failure.clone()),
                 _ => Ok(Receipt::default()),
             });
