@@ -131,13 +131,6 @@ impl Queue {
         !self.unsynced.is_empty()
     }
 
-    /// Lets the disk begin with what was spilled, and waits for nothing.
-    pub(super) fn begin_writing(&self) {
-        if let Some(overflow) = self.overflow.as_ref().filter(|_| self.has_unsynced()) {
-            overflow.begin_writing();
-        }
-    }
-
     /// What went to disk since the last call, and the handle that is to be synced before it is settled.
     ///
     /// # Errors

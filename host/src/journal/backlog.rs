@@ -46,11 +46,6 @@ impl Backlog {
         self.log.append(records).map(|_| ())
     }
 
-    /// Lets the system begin to write what was appended, without waiting for it.
-    pub fn begin_writing(&self) {
-        self.log.begin_writing();
-    }
-
     /// A handle by which another thread makes durable what was appended by now.
     ///
     /// # Errors
@@ -64,7 +59,7 @@ impl Backlog {
     /// # Errors
     /// [`LogError`]
     pub fn take(&mut self, most: usize) -> Result<Vec<(Bytes, Owed)>, LogError> {
-        let mut records = Vec::new();
+        let (mut records, group) = (Vec::new(), self.ledger.group());
         while records.len() < most && self.taken < self.log.next_offset() && self.ledger.has_room(self.taken)
         {
             let reader = match &mut self.reader {
@@ -74,7 +69,7 @@ impl Backlog {
             let Some(record) = reader.next() else { break };
             let (offset, record) = record?;
             self.taken = offset + 1;
-            records.push((record, Owed::new(&self.ledger, offset, 0)));
+            records.push((record, Owed::new(&group, offset, 0)));
         }
         Ok(records)
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use flume::{Sender, TrySendError};
 use parking_lot::{Condvar, Mutex};
 
-use super::ledger::{Ledger, Owed};
+use super::ledger::{Group, Ledger, Owed};
 use super::reader::SegmentReader;
 use super::{Accepted, decode, key_hash};
 
@@ -139,12 +139,12 @@ impl Feed {
         let mut position = from;
         while !self.arrived(position) {
             let end = self.next.load(Ordering::Acquire);
-            let mut batch = Vec::with_capacity(BATCH);
+            let (mut batch, group) = (Vec::with_capacity(BATCH), self.ledger.group());
             while batch.len() < BATCH && position < end && self.ledger.has_room(position) {
                 let Some(record) = reader.next() else { break };
                 let (offset, record) = record.inspect_err(|_| self.remember(position))?;
                 position = offset + 1;
-                batch.extend(self.accept(offset, &record));
+                batch.extend(self.accept(&group, offset, &record));
             }
             let stuck = batch.is_empty();
             if !batch.is_empty() && !self.hand_over(batch) {
@@ -172,15 +172,15 @@ impl Feed {
         self.place.lock().behind = Some(position);
     }
 
-    fn accept(&self, offset: u64, record: &bytes::Bytes) -> Option<Accepted> {
+    fn accept(&self, group: &Group, offset: u64, record: &bytes::Bytes) -> Option<Accepted> {
         let bytes = record.len() as u64;
         let Some((at_ms, event)) = decode(record) else {
             tracing::error!(offset, "a journal record is no event; skipped");
-            Owed::new(&self.ledger, offset, bytes).settle();
+            Owed::new(group, offset, bytes).settle();
             return None;
         };
         let key = key_hash(event.ordering_key());
-        self.takes(key).then(|| Accepted::by_all(event, key, at_ms, Owed::new(&self.ledger, offset, bytes)))
+        self.takes(key).then(|| Accepted::by_all(event, key, at_ms, Owed::new(group, offset, bytes)))
     }
 
     /// Waits for room in the worker's inbox. False when the feed was stopped meanwhile.

@@ -29,7 +29,7 @@ impl Lag {
     /// # Errors
     /// [`LogError`]
     pub fn take(&mut self, most: usize, end: u64) -> Result<Vec<Accepted>, LogError> {
-        let mut taken = Vec::new();
+        let (mut taken, group) = (Vec::new(), self.ledger.group());
         while taken.len() < most && self.position < end && self.ledger.has_room(self.position) {
             let reader = match &mut self.reader {
                 Some(reader) => reader,
@@ -38,7 +38,7 @@ impl Lag {
             let Some(entry) = reader.next() else { break };
             let (offset, record) = entry?;
             self.position = offset + 1;
-            let owed = Owed::new(&self.ledger, offset, 0);
+            let owed = Owed::new(&group, offset, 0);
             match decode(&record) {
                 Some((at_ms, event)) => {
                     let key = key_hash(event.ordering_key());

@@ -11,6 +11,10 @@ use super::dead_letters::Retried;
 /// Events that may be under way at once; a power of two. One bit each.
 pub(super) const WINDOW: u64 = 1 << 20;
 
+/// A ledger as the tokens of one group of events hold it: with a count of references of its own. One count for all would be
+/// changed by every thread for every event.
+pub(super) type Group = Arc<Arc<Ledger>>;
+
 /// One bit for each event under way, set when it is settled. Settling takes no lock.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -34,6 +38,11 @@ impl Ledger {
             holds: Mutex::default(),
             next_hold: AtomicU64::new(0),
         }
+    }
+
+    /// For the tokens of a group of events.
+    pub(super) fn group(self: &Arc<Self>) -> Group {
+        Arc::new(Arc::clone(self))
     }
 
     /// Keeps the cursor from passing an offset whose token is not settled yet.
@@ -125,7 +134,7 @@ impl Hold {
 #[derive(Debug)]
 enum Creditor {
     Log {
-        ledger: Arc<Ledger>,
+        ledger: Group,
         offset: u64,
         bytes: u64,
     },
@@ -163,7 +172,7 @@ pub struct Owed {
 }
 
 impl Owed {
-    pub(super) fn new(ledger: &Arc<Ledger>, offset: u64, bytes: u64) -> Self {
+    pub(super) fn new(ledger: &Group, offset: u64, bytes: u64) -> Self {
         Self::to(Creditor::Log { ledger: Arc::clone(ledger), offset, bytes })
     }
 
@@ -226,7 +235,7 @@ mod tests {
     #[test]
     fn the_cursor_stops_at_the_first_that_is_not_settled() {
         let ledger = Arc::new(Ledger::new(100, 0));
-        let owed: Vec<_> = (100..105).map(|offset| Owed::new(&ledger, offset, 1)).collect();
+        let owed: Vec<_> = (100..105).map(|offset| Owed::new(&ledger.group(), offset, 1)).collect();
         let mut owed = owed.into_iter();
         let (first, second) = (owed.next().unwrap(), owed.next().unwrap());
         owed.for_each(Owed::settle);
@@ -240,7 +249,7 @@ mod tests {
     #[test]
     fn an_event_is_settled_with_its_last_share() {
         let ledger = Arc::new(Ledger::new(0, 0));
-        let one = Owed::new(&ledger, 0, 1);
+        let one = Owed::new(&ledger.group(), 0, 1);
         let two = one.clone();
         one.settle();
         assert_eq!(ledger.advance(1), 0);
@@ -251,7 +260,7 @@ mod tests {
     #[test]
     fn a_share_that_is_dropped_leaves_the_event_unsettled() {
         let ledger = Arc::new(Ledger::new(0, 0));
-        let one = Owed::new(&ledger, 0, 1);
+        let one = Owed::new(&ledger.group(), 0, 1);
         let two = one.clone();
         drop(one);
         two.settle();
@@ -262,7 +271,7 @@ mod tests {
     fn the_cursor_stops_at_what_is_held() {
         let ledger = Arc::new(Ledger::new(0, 0));
         let hold = ledger.hold(2);
-        (0..5).for_each(|offset| Owed::new(&ledger, offset, 1).settle());
+        (0..5).for_each(|offset| Owed::new(&ledger.group(), offset, 1).settle());
         assert_eq!(ledger.advance(5), 2);
         hold.move_to(4);
         assert_eq!(ledger.advance(5), 4);
@@ -275,7 +284,7 @@ mod tests {
         let ledger = Arc::new(Ledger::new(0, 0));
         for offset in 0..3 * WINDOW {
             assert!(ledger.has_room(offset));
-            Owed::new(&ledger, offset, 1).settle();
+            Owed::new(&ledger.group(), offset, 1).settle();
             if offset % 1_000 == 0 {
                 ledger.advance(offset + 1);
             }

@@ -221,12 +221,6 @@ impl SegmentLog {
         self.active.sync_data()
     }
 
-    /// Lets the system begin to write what was committed, without waiting for it.
-    pub fn begin_writing(&self) {
-        // "Not needed" starts to write dirty pages out, and gives clean ones back. Where it is not understood, nothing is lost.
-        let _ = rustix::fs::fadvise(&self.active, 0, None, rustix::fs::Advice::DontNeed);
-    }
-
     /// A handle by which another thread makes durable what was committed by now.
     ///
     /// # Errors

@@ -188,7 +188,7 @@ impl Writer {
     fn answer(&mut self, mut first: u64, at_ms: u64) {
         let feeds = self.shared.feeds.get().map(Vec::as_slice).unwrap_or_default();
         let mut shares: Vec<Vec<Accepted>> = feeds.iter().map(|_| Vec::new()).collect();
-        let start = first;
+        let (start, group) = (first, self.shared.ledger.group());
         let mut replies = Vec::with_capacity(self.waiting.len());
         for Append { events, reply } in self.waiting.drain(..) {
             self.shared.ledger.accepted(events.iter().map(|event| event.record().len() as u64).sum());
@@ -198,7 +198,7 @@ impl Writer {
                 if !shares.is_empty() {
                     let key = key_hash(event.ordering_key());
                     let shard = usize::try_from(key % shares.len() as u64).unwrap_or_default();
-                    let owed = Owed::new(&self.shared.ledger, first, bytes);
+                    let owed = Owed::new(&group, first, bytes);
                     shares[shard].push(Accepted::by_all(event, key, at_ms, owed));
                 }
                 first += 1;

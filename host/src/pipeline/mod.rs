@@ -26,11 +26,12 @@ use crate::plugins::{Failed, Outcome, Step};
 use crate::telemetry::Metrics;
 use held::Held;
 use outbox::Outbox;
+use snapshot::Shared;
 use suspension::Suspension;
 
 /// One event on its way along one route.
 struct Journey {
-    snapshot: Arc<Snapshot>,
+    snapshot: Shared,
     route: usize,
     step: usize,
     event: Event,
@@ -44,10 +45,6 @@ struct Journey {
 impl Journey {
     fn route(&self) -> &Route {
         &self.snapshot.routes[self.route]
-    }
-
-    fn step(&self) -> Option<&Arc<Step>> {
-        self.route().steps.get(self.step)
     }
 }
 
@@ -95,8 +92,14 @@ impl Worker {
             match self.receive() {
                 Ok(batch) => {
                     // A look for each event; a count of references only where another one came into force.
-                    let mut snapshot = Cache::new(Arc::clone(&self.snapshot));
-                    batch.into_iter().for_each(|accepted| self.accept(snapshot.load(), accepted));
+                    let mut latest = Cache::new(Arc::clone(&self.snapshot));
+                    let mut snapshot = Shared::new(Arc::clone(latest.load()));
+                    for accepted in batch {
+                        if !Arc::ptr_eq(latest.load(), &snapshot) {
+                            snapshot = Shared::new(Arc::clone(latest.load()));
+                        }
+                        self.accept(&snapshot, accepted);
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -124,7 +127,7 @@ impl Worker {
         self.inbox.recv_timeout(pause)
     }
 
-    fn accept(&mut self, snapshot: &Arc<Snapshot>, accepted: Accepted) {
+    fn accept(&mut self, snapshot: &Shared, accepted: Accepted) {
         self.outbox.lagging.saw(accepted.owed.offset().filter(|_| accepted.scope == Scope::All));
         let matched = self.set_out(snapshot, accepted);
         if !matched {
@@ -133,7 +136,7 @@ impl Worker {
     }
 
     /// Sends an event along the routes that it takes. Whether there is one.
-    fn set_out(&mut self, snapshot: &Arc<Snapshot>, accepted: Accepted) -> bool {
+    fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
         let Accepted { event, key, at_ms, owed, scope } = accepted;
         let mut matched = false;
         for (route, step) in snapshot.ways(&event, &scope) {
@@ -165,7 +168,7 @@ impl Worker {
         }
         // What is on its way to them goes first.
         self.outbox.flush();
-        let snapshot = self.snapshot.load_full();
+        let snapshot = Shared::new(self.snapshot.load_full());
         for (lane, events) in self.outbox.lagging.next(&snapshot.lanes) {
             for accepted in events {
                 if accepted.key % self.workers == self.index as u64 {
@@ -189,12 +192,14 @@ impl Worker {
     }
 
     fn travel(&mut self, mut journey: Journey) {
-        while let Some(step) = journey.step().map(Arc::clone) {
-            match self.suspension.run(&step, self.index, &journey.event) {
+        loop {
+            let snapshot = Arc::clone(&journey.snapshot);
+            let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
+            match self.suspension.run(step, self.index, &journey.event) {
                 Outcome::Keep => journey.step += 1,
                 Outcome::Drop(_) => return journey.owed.settle(),
                 Outcome::Out(events) => return self.fork(journey, events),
-                Outcome::Failed(failed) => match self.failed(journey, &step, failed) {
+                Outcome::Failed(failed) => match self.failed(journey, step, failed) {
                     Some(unchanged) => journey = unchanged,
                     None => return,
                 },

@@ -30,6 +30,10 @@ pub struct Snapshot {
     pub retirement: Retirement,
 }
 
+/// A snapshot as the events of one batch hold it: with a count of references of its own. One count for all would be changed
+/// by every worker for every event.
+pub(super) type Shared = Arc<Arc<Snapshot>>;
+
 /// Ends with the last holder of a snapshot.
 pub struct Retirement {
     token: CancellationToken,

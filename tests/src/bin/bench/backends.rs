@@ -28,13 +28,20 @@ struct Hand<'a> {
     name: &'a str,
 }
 
-/// Throughput and processor time of every backend.
-pub(crate) async fn against_hand() {
-    redis().await;
-    kafka().await;
-    jetstream().await;
-    rabbitmq().await;
-    webhook().await;
+/// The backends, as they are named in settings.
+pub(crate) const KINDS: [&str; 5] = ["redis_streams", "kafka", "nats", "rabbitmq", "webhook"];
+
+/// Throughput and processor time of those backends.
+pub(crate) async fn against_hand(kinds: &[String]) {
+    for kind in kinds {
+        match kind.as_str() {
+            "redis_streams" => redis().await,
+            "kafka" => kafka().await,
+            "nats" => jetstream().await,
+            "rabbitmq" => rabbitmq().await,
+            _ => webhook().await,
+        }
+    }
 }
 
 async fn redis() {

@@ -25,30 +25,40 @@ const BENCHMARKS: &[(&str, &str)] = &[
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let names: Vec<String> = std::env::args().skip(1).collect();
+    let words = std::env::args().skip(1);
+    let (mut kinds, names): (Vec<String>, Vec<String>) = words.partition(|word| is_kind(word));
+    if kinds.is_empty() {
+        kinds = backends::KINDS.map(str::to_owned).into();
+    }
     if let Some(wrong) = names.iter().find(|name| BENCHMARKS.iter().all(|(known, _)| known != name)) {
         eprintln!("there is no benchmark {wrong:?}; the names are:");
         BENCHMARKS.iter().for_each(|(name, shows)| eprintln!("  {name:<12} {shows}"));
+        eprintln!("with `backends`, these: {}", backends::KINDS.join(", "));
         return ExitCode::from(2);
     }
     for (name, shows) in BENCHMARKS {
         if names.is_empty() || names.iter().any(|wanted| wanted == name) {
             println!("{name}: {shows}");
-            run(name).await;
+            run(name, &kinds).await;
             println!();
         }
     }
     ExitCode::SUCCESS
 }
 
-async fn run(name: &str) {
+/// Whether it is a backend, and not a benchmark.
+fn is_kind(word: &str) -> bool {
+    backends::KINDS.contains(&word)
+}
+
+async fn run(name: &str, kinds: &[String]) {
     match name {
         "forwarder" => throughput::against_forwarder().await,
         "filter" => throughput::with_against_without_filter().await,
         "fsync" => throughput::fsync_always_against_never().await,
         "routes" => routes::many_against_few().await,
         "swap" => routes::swap_under_load().await,
-        "backends" => backends::against_hand().await,
+        "backends" => backends::against_hand(kinds).await,
         "one-down" => one_down::one_against_none().await,
         _ => footprint::memory_and_start().await,
     }
