@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use stagewire::Event;
 use stagewire::config::settings::OnError;
-use stagewire::plugins::{Engine, Limits, Outcome, Plugin, Step, StepSpec};
+use stagewire::plugins::{Bucket, Engine, Granted, Limits, Outcome, Passage, Plugin, Step, StepSpec};
 use stagewire::telemetry::StepMetrics;
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
@@ -119,6 +119,7 @@ fn step(engine: &Arc<Engine>, place: &str, plugin: &str, settings: &str) -> Step
         plugin: Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads"),
         settings: settings.into(),
         limits: Limits::default(),
+        granted: Granted { keyvalue: Some(Arc::new(Bucket::new(16 << 20))) },
         on_error: OnError::DeadLetter,
     };
     Step::prepare(spec, 1, StepMetrics::detached()).expect("the plugin takes its settings")
@@ -132,7 +133,7 @@ fn built(place: &str, plugin: &str) -> PathBuf {
 }
 
 fn run(step: &Step, event: &Event) {
-    match black_box(step.run(0, black_box(event))) {
+    match black_box(step.run(0, black_box(event), Passage::default())) {
         Outcome::Keep | Outcome::Out(_) => {}
         other => panic!("the plugin does not keep the event: {other:?}"),
     }

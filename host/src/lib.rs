@@ -21,6 +21,7 @@ pub mod names;
 pub mod pipeline;
 pub mod plugins;
 pub mod protocol;
+pub mod provenance;
 pub mod router;
 pub mod telemetry;
 

@@ -20,8 +20,8 @@ usage: cargo xtask COMMAND
                          --keep leaves the host running
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
-                         forwarder, filter, fsync, plugins, routes, swap, footprint, one-down,
-                         backends [KIND ...]
+                         forwarder, filter, fsync, provenance, plugins, routes, swap, footprint,
+                         one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde::Deserialize;
 
-use crate::host::{Done, Selection, View};
+use super::api::blocking;
+use crate::host::{Selection, View};
 use crate::journal::{DeadLetter, Filter, Place};
 use crate::protocol;
 
@@ -31,12 +32,12 @@ pub(super) async fn list(
     Query(filter): Query<Filter>,
 ) -> Response {
     // The store reads from disk.
-    let read = tokio::task::spawn_blocking(move || {
+    blocking(move || {
         let letters = view.dead_letters.after(page.after).filter(|letter| filter.wants(letter));
-        letters.take(page.limit.min(1_000)).map(|letter| shown(&letter)).collect()
-    });
-    let letters: Vec<serde_json::Value> = read.await.unwrap_or_default();
-    Json(letters).into_response()
+        let letters = letters.take(page.limit.min(1_000)).map(|letter| shown(&letter));
+        Json(letters.collect::<Vec<_>>())
+    })
+    .await
 }
 
 pub(super) async fn retry(
@@ -44,7 +45,7 @@ pub(super) async fn retry(
     Query(selection): Query<Selection>,
     Query(filter): Query<Filter>,
 ) -> Response {
-    act(move || view.retry(&filter, &selection)).await
+    blocking(move || Json(view.retry(&filter, &selection))).await
 }
 
 pub(super) async fn remove(
@@ -52,14 +53,7 @@ pub(super) async fn remove(
     Query(selection): Query<Selection>,
     Query(filter): Query<Filter>,
 ) -> Response {
-    act(move || view.drop_letters(&filter, &selection)).await
-}
-
-async fn act(work: impl FnOnce() -> Done + Send + 'static) -> Response {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Json(done).into_response(),
-        Err(error) => (axum::http::StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    blocking(move || Json(view.drop_letters(&filter, &selection))).await
 }
 
 /// A letter as the API and the command line show it.

@@ -1,7 +1,10 @@
 //! The admin listener: health, metrics, and what `status` and `reload` need. Loopback only.
 
 mod api;
+mod events;
 mod letters;
+mod plugins;
+mod routes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

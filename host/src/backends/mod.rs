@@ -28,6 +28,7 @@ pub mod webhook;
 #[cfg(any(feature = "nats", feature = "rabbitmq"))]
 mod window;
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -108,6 +109,36 @@ pub enum Receipt {
     },
     /// The status that a receiver answered with (webhooks).
     Status(u16),
+}
+
+impl Failure {
+    /// A word for metrics; none for an event that was not even tried.
+    pub fn class(&self) -> Option<&'static str> {
+        match self {
+            Self::Held => None,
+            Self::Retry(_) => Some("retry"),
+            Self::BackOff(..) => Some("back_off"),
+            Self::Reconnect(_) => Some("reconnect"),
+            Self::Unroutable(_) => Some("unroutable"),
+            Self::Reject(_) => Some("reject"),
+        }
+    }
+}
+
+impl fmt::Display for Receipt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Confirmed => Ok(()),
+            Self::Entry(id) => f.write_str(id),
+            Self::Partition { partition, offset: Some(offset) } => {
+                write!(f, "partition {partition}, offset {offset}")
+            }
+            Self::Partition { partition, offset: None } => write!(f, "partition {partition}"),
+            Self::Sequence { number, duplicate: false } => write!(f, "sequence {number}"),
+            Self::Sequence { number, duplicate: true } => write!(f, "sequence {number}, there before"),
+            Self::Status(status) => write!(f, "status {status}"),
+        }
+    }
 }
 
 /// One outcome for each event of the batch, in its order.

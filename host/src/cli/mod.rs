@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod dead_letters;
+mod explain;
 mod init;
 mod journal;
 mod matches;
@@ -67,6 +68,7 @@ enum Command {
     Plugin(plugin::Plugin),
     Status(status::Status),
     Reload(reload::Reload),
+    Explain(explain::Explain),
     DeadLetters(dead_letters::DeadLetters),
     Journal(journal::Journal),
     Completions(completions::Completions),
@@ -88,6 +90,7 @@ impl Command {
             Self::Plugin(command) => command.run(),
             Self::Status(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
+            Self::Explain(command) => block_on(command.run()),
             Self::DeadLetters(command) => block_on(command.run()),
             Self::Journal(command) => command.run(),
             Self::Completions(command) => command.run(),

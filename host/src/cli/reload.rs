@@ -20,20 +20,22 @@ pub(super) struct Reload {
 
 impl Reload {
     pub(super) async fn run(self) -> Outcome {
-        let (code, body) = self.host.call(reqwest::Method::POST, "/api/v1/reload").await?;
-        let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
-        if self.json {
-            say(&body)?;
-        }
-        if !code.is_success() {
-            let detail = answer["detail"].as_str().unwrap_or(&body).to_owned();
-            let message = if self.json {
-                String::new()
-            } else {
-                format!("refused, the last good snapshot goes on:\n{detail}")
-            };
-            return Err(Failure::Failed(message));
-        }
-        if self.json { Ok(()) } else { say(format_args!("generation {} is in force", answer["generation"])) }
+        let answer = self.host.call(reqwest::Method::POST, "/api/v1/reload").await?;
+        swapped(answer, self.json)
     }
+}
+
+/// Says which generation a swap has brought into force, or why it was refused.
+pub(super) fn swapped((code, body): (reqwest::StatusCode, String), json: bool) -> Outcome {
+    let answer: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    if json {
+        say(&body)?;
+    }
+    if !code.is_success() {
+        let detail = answer["detail"].as_str().unwrap_or(&body).to_owned();
+        let message =
+            if json { String::new() } else { format!("refused, the last good snapshot goes on:\n{detail}") };
+        return Err(Failure::Failed(message));
+    }
+    if json { Ok(()) } else { say(format_args!("generation {} is in force", answer["generation"])) }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{Failure, Outcome, say};
 use crate::config;
 use crate::host::{Workshop, cache_directory};
-use crate::plugins::Engine;
+use crate::plugins::{Buckets, Engine};
 use crate::telemetry::Metrics;
 
 /// Check settings, rules and plugins without starting
@@ -41,7 +41,7 @@ impl Validate {
             }
         };
         let engine = Engine::new(Some(&cache_directory(&loaded.settings)))?;
-        let workshop = Workshop::new(engine, Arc::new(Metrics::new()), 1);
+        let workshop = Workshop::new(engine, Arc::new(Metrics::new()), Buckets::in_memory(), 1);
         if let Err(problems) = workshop.prepare(&loaded.settings) {
             if self.json {
                 let faults: Vec<_> =

@@ -330,7 +330,19 @@ impl Reading<'_> {
                 }
             }
             for (node, step) in node.at(&["steps"]).items().iter().zip(&route.steps) {
-                self.plugin(&settings.plugins.directory, node, step.plugin.as_str());
+                for (key, name) in step.plugins() {
+                    let node = node.at(&[key]);
+                    // `canary` has its plugin one deeper.
+                    let node = if key == "canary" { node.at(&["plugin"]) } else { node };
+                    self.plugin(&settings.plugins.directory, node, name.as_str());
+                }
+                if let Some(canary) =
+                    step.canary.as_ref().filter(|canary| !(0.0..=100.0).contains(&canary.percent))
+                {
+                    let place = node.at(&["canary", "percent"]).place.clone();
+                    let fault = Fault::new(place, format!("{} is no percentage", canary.percent));
+                    self.fault(fault.help("write a number from 0 to 100"));
+                }
             }
         }
     }
@@ -348,10 +360,8 @@ impl Reading<'_> {
             Some(near) => format!("did you mean {near:?}?"),
             None => format!("put {name}.wasm there, or set plugins.directory"),
         };
-        let fault = Fault::new(
-            node.at(&["plugin"]).place.clone(),
-            format!("there is no plugin {name:?} in {}", directory.display()),
-        );
+        let fault =
+            Fault::new(node.place.clone(), format!("there is no plugin {name:?} in {}", directory.display()));
         self.fault(fault.help(help));
     }
 }

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units::{Size, Span};
 use crate::names::{BackendName, PluginName, RouteName};
@@ -222,6 +222,8 @@ pub struct Host {
     pub workers: Option<usize>,
     /// How long a shutdown may take to deliver what is in flight; the rest stays in the journal.
     pub drain_timeout: Span,
+    /// The most that the extension attribute `hops` may count: events that answer one another do not go round for ever.
+    pub max_hops: i32,
     /// The HTTP ingress.
     pub http: Http,
     /// The admin listener.
@@ -230,6 +232,8 @@ pub struct Host {
     pub journal: Journal,
     /// How lanes batch and retry.
     pub delivery: Delivery,
+    /// What is kept of each event's way.
+    pub provenance: Provenance,
 }
 
 impl Default for Host {
@@ -239,11 +243,29 @@ impl Default for Host {
             data: "data".into(),
             workers: None,
             drain_timeout: Span::millis(30_000),
+            max_hops: 16,
             http: Http::default(),
             admin: Admin::default(),
             journal: Journal::default(),
             delivery: Delivery::default(),
+            provenance: Provenance::default(),
         }
+    }
+}
+
+/// `host.provenance`: which rule, plugin version and backend did what with each event. Never its data.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Provenance {
+    /// Keep it at all.
+    pub enabled: bool,
+    /// The most bytes on disk; the oldest goes first. It also goes with the events themselves.
+    pub size: Size,
+}
+
+impl Default for Provenance {
+    fn default() -> Self {
+        Self { enabled: true, size: Size::mib(512) }
     }
 }
 
@@ -435,13 +457,15 @@ pub struct Plugins {
     pub directory: PathBuf,
     /// Limits of steps that name none.
     pub limits: Limits,
+    /// What a plugin may reach in every step that uses it, by its name.
+    pub grants: BTreeMap<PluginName, Grants>,
     /// Where compiled code is kept; `plugin-cache` under `host.data` where absent.
     pub cache: Option<PathBuf>,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { directory: "plugins".into(), limits: Limits::default(), cache: None }
+        Self { directory: "plugins".into(), limits: Limits::default(), grants: BTreeMap::new(), cache: None }
     }
 }
 
@@ -457,6 +481,28 @@ pub struct Limits {
     pub output: Option<Size>,
     /// The most events that one call may hand out (1000).
     pub events: Option<usize>,
+    /// The most bytes of the step's state, where `grants` gives it one (16MiB).
+    pub state: Option<Size>,
+    /// The most log lines a second; more are counted and left out (100).
+    pub log: Option<u32>,
+    /// After so many events an instance is replaced by a fresh one (never).
+    pub recycle: Option<u64>,
+}
+
+/// `grants:` of a step, or of all steps of a plugin: what it may reach beside the host's own functions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Grants {
+    /// State of the step's own, kept through swaps and restarts, within `limits.state`.
+    pub keyvalue: bool,
+}
+
+impl Grants {
+    /// What either of the two grants.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        Self { keyvalue: self.keyvalue || other.keyvalue }
+    }
 }
 
 /// One of `routes`.
@@ -498,6 +544,7 @@ pub enum Match {
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// The plugin: a file in `plugins.directory`, without `.wasm`.
+    #[serde(deserialize_with = "plugin_name")]
     pub plugin: PluginName,
     /// What the plugin's `configure` gets, as JSON.
     #[serde(default)]
@@ -508,6 +555,46 @@ pub struct Step {
     /// Limits of this step.
     #[serde(default)]
     pub limits: Limits,
+    /// What the plugin may reach in this step beside the host's own functions. Nothing is granted by itself.
+    #[serde(default)]
+    pub grants: Grants,
+    /// A plugin that gets the same events without effect; what it would do otherwise is counted and sampled.
+    #[serde(default, deserialize_with = "some_plugin_name")]
+    pub shadow: Option<PluginName>,
+    /// A plugin that takes the step's place for a share of the ordering keys.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+}
+
+impl Step {
+    /// Every plugin that the step uses, with what its setting is called.
+    pub fn plugins(&self) -> impl Iterator<Item = (&'static str, &PluginName)> {
+        let canary = self.canary.as_ref().map(|canary| ("canary", &canary.plugin));
+        let shadow = self.shadow.as_ref().map(|shadow| ("shadow", shadow));
+        std::iter::once(("plugin", &self.plugin)).chain(shadow).chain(canary)
+    }
+}
+
+/// A plugin by its name or by its file.
+fn plugin_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PluginName, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    Ok(text.strip_suffix(".wasm").unwrap_or(&text).into())
+}
+
+fn some_plugin_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PluginName>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    Ok(text.map(|text| text.strip_suffix(".wasm").unwrap_or(&text).into()))
+}
+
+/// `canary:` of a step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// The plugin: a file in `plugins.directory`, without `.wasm`.
+    #[serde(deserialize_with = "plugin_name")]
+    pub plugin: PluginName,
+    /// The share of the ordering keys, 0 to 100.
+    pub percent: f64,
 }
 
 /// What happens to an event that a plugin fails on.

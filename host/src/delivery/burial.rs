@@ -6,6 +6,7 @@ use super::pending::Pending;
 use super::{GivenUp, Outgoing};
 use crate::journal::{DeadLetter, DeadLetters, Owed, Place, now_ms};
 use crate::names::BackendName;
+use crate::provenance::Recorder;
 
 pub(super) struct Burial {
     backend: BackendName,
@@ -19,7 +20,7 @@ impl Burial {
     }
 
     /// Settles each event once it is safe among the dead letters, or dropped.
-    pub(super) async fn bury(&self, given_up: Vec<(Pending, String)>, how: GivenUp) {
+    pub(super) async fn bury(&self, given_up: Vec<(Pending, String)>, how: GivenUp, recorder: &mut Recorder) {
         if given_up.is_empty() {
             return;
         }
@@ -28,6 +29,11 @@ impl Burial {
         if how == GivenUp::Drop {
             tracing::warn!(backend = %self.backend, count, "given up and dropped (events.dlq.enabled is false): {}", given_up[0].1);
             return given_up.into_iter().for_each(|(pending, _)| pending.outgoing.owed.settle());
+        }
+        let at_ms = now_ms();
+        for (Pending { outgoing, .. }, reason) in &given_up {
+            let place = (outgoing.route.as_str(), self.backend.as_str());
+            recorder.buried(outgoing.identity, place, at_ms, reason);
         }
         tracing::warn!(backend = %self.backend, count, "given up, kept as dead letters: {}", given_up[0].1);
         let (letters, owed): (Vec<_>, Vec<Owed>) =

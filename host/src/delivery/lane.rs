@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +18,7 @@ use super::{BreakerState, LaneStatus, Outgoing, Policy, State};
 use crate::backends::Target;
 use crate::journal::{DeadLetters, LogError, now_ms};
 use crate::names::BackendName;
+use crate::provenance::Recorder;
 use crate::telemetry::LaneMetrics;
 
 /// A handle to one lane. The lane ends with [`Lane::drain`].
@@ -53,6 +54,8 @@ pub(super) struct Shared {
     pub(super) pending: AtomicU64,
     pub(super) metrics: LaneMetrics,
     pub(super) settling: Settling,
+    /// An operator has stopped it for a while.
+    pub(super) paused: AtomicBool,
     pub(super) draining: CancellationToken,
     pub(super) abandoned: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -75,6 +78,7 @@ impl Lane {
         dead_letters: DeadLetters,
         overflow: Overflow,
         metrics: LaneMetrics,
+        recorder: Recorder,
         runtime: &Handle,
     ) -> Self {
         let view = View {
@@ -95,11 +99,12 @@ impl Lane {
             pending: AtomicU64::new(0),
             metrics,
             settling: Settling::new(runtime),
+            paused: AtomicBool::new(false),
             draining: CancellationToken::new(),
             abandoned: CancellationToken::new(),
             task: Mutex::new(None),
         });
-        let publisher = Publisher::new(Arc::clone(&shared), target, dead_letters);
+        let publisher = Publisher::new(Arc::clone(&shared), target, dead_letters, recorder);
         *shared.task.lock() = Some(runtime.spawn(publisher.run()));
         Self { shared }
     }
@@ -150,6 +155,13 @@ impl Lane {
         self.shared.pushed.notify_one();
     }
 
+    /// Stops publishing, or goes on with it; what comes meanwhile waits in the queue and the overflow. A lane that drains
+    /// stays paused: what it has is kept for the next start.
+    pub fn pause(&self, paused: bool) {
+        self.shared.paused.store(paused, Ordering::Release);
+        self.shared.pushed.notify_one();
+    }
+
     /// A picture of the lane.
     pub fn status(&self) -> LaneStatus {
         let shared = &self.shared;
@@ -162,6 +174,7 @@ impl Lane {
             name: shared.name.to_string(),
             address: view.address.clone(),
             state: view.state,
+            paused: shared.paused.load(Ordering::Relaxed),
             breaker: view.breaker,
             error: view.error.clone(),
             since_ms: view.since_ms,

@@ -39,6 +39,8 @@ pub struct Outgoing {
     pub at_ms: u64,
     /// The route that it took.
     pub route: RouteName,
+    /// What tells the event from any other (see [`Owed::identity`]), also when it is owed to the overflow by now.
+    pub identity: Option<u64>,
     /// To be settled once it is confirmed or kept elsewhere.
     pub owed: Owed,
 }

@@ -1,5 +1,6 @@
 //! What follows from a backend's answers: settled, tried again, or given up.
 
+use std::fmt::Write;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use tokio::time::Instant;
 use super::pending::Pending;
 use super::publisher::Publisher;
 use super::{Outgoing, Policy, pause};
-use crate::backends::{Failure, Outcomes};
+use crate::Event;
+use crate::backends::{Failure, Outcomes, Receipt};
 use crate::journal::now_ms;
 
 /// Where the events of a batch go, before it is done.
@@ -40,13 +42,16 @@ impl Publisher {
             Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
         });
         for (pending, outcome) in batch.into_iter().zip(outcomes.into_iter().chain(missing)) {
-            let Err(failure) = outcome else {
-                sorted.confirmed += 1;
-                self.confirmed(pending, at_ms, policy);
-                continue;
+            let failure = match outcome {
+                Ok(receipt) => {
+                    sorted.confirmed += 1;
+                    self.confirmed(pending, &receipt, at_ms, policy);
+                    continue;
+                }
+                Err(failure) => failure,
             };
-            if !matches!(failure, Failure::Held) {
-                self.shared.metrics.failures.inc();
+            if let Some(class) = failure.class() {
+                self.shared.metrics.failed(class);
             }
             let key = pending.outgoing.key;
             if waiting.contains(&key) {
@@ -126,14 +131,25 @@ impl Publisher {
         given_up
     }
 
-    fn confirmed(&self, pending: Pending, at_ms: u64, policy: &Policy) {
-        let Outgoing { event, at_ms: accepted, owed, .. } = pending.outgoing;
+    fn confirmed(&mut self, pending: Pending, receipt: &Receipt, at_ms: u64, policy: &Policy) {
+        let Pending { outgoing: Outgoing { event, at_ms: accepted, route, identity, owed, .. }, tries } =
+            pending;
         owed.settle();
         let latency_ms = at_ms.saturating_sub(accepted);
+        if self.recorder.is_on() {
+            self.receipt.clear();
+            // Writing to a string cannot fail.
+            let _ = write!(self.receipt, "{receipt}");
+            let place = (route.as_str(), self.shared.name.as_str());
+            self.recorder.delivered(identity, place, tries + 1, (at_ms, latency_ms), &self.receipt);
+        }
         self.shared.delivered.fetch_add(1, Ordering::Relaxed);
         self.shared.metrics.published.inc();
         if policy.track_latency {
             self.shared.metrics.latency.observe(Duration::from_millis(latency_ms).as_secs_f64());
+            if let Some(age) = age(&event, at_ms) {
+                self.shared.metrics.age.observe(age);
+            }
         }
         if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
             let document_id =
@@ -148,4 +164,11 @@ impl Publisher {
             );
         }
     }
+}
+
+/// Seconds since the event's own `time`, where it has one that is past.
+fn age(event: &Event, at_ms: u64) -> Option<f64> {
+    let time: jiff::Timestamp = event.time()?.parse().ok()?;
+    let age = i64::try_from(at_ms).ok()?.checked_sub(time.as_millisecond())?;
+    (age >= 0).then(|| age as f64 / 1_000.0)
 }

@@ -14,6 +14,7 @@ use super::rate::Bucket;
 use super::{BreakerState, Policy, State, pause};
 use crate::backends::{Failure, Item, Target};
 use crate::journal::{DeadLetters, now_ms};
+use crate::provenance::Recorder;
 
 /// How often settled overflow is let go of.
 const TIDY: Duration = Duration::from_millis(200);
@@ -30,14 +31,24 @@ pub(super) struct Publisher {
     pub(super) not_before: Option<Instant>,
     pub(super) pendings: Pendings,
     pub(super) breaker: Breaker,
+    pub(super) recorder: Recorder,
+    /// The receipt of the event at hand, as text.
+    pub(super) receipt: String,
     burial: Burial,
     bucket: Bucket,
     tidied: Instant,
 }
 
 impl Publisher {
-    pub(super) fn new(shared: Arc<Shared>, target: Target, dead_letters: DeadLetters) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        target: Target,
+        dead_letters: DeadLetters,
+        recorder: Recorder,
+    ) -> Self {
         Self {
+            recorder,
+            receipt: String::new(),
             burial: Burial::new(shared.name.clone(), dead_letters, shared.metrics.dead.clone()),
             shared,
             target,
@@ -55,6 +66,13 @@ impl Publisher {
         while !self.shared.abandoned.is_cancelled() {
             self.go_over().await;
             self.tidy();
+            if self.shared.paused.load(Ordering::Acquire) {
+                if self.shared.draining.is_cancelled() {
+                    break;
+                }
+                self.wait_paused().await;
+                continue;
+            }
             if !self.ready().await {
                 continue;
             }
@@ -73,6 +91,15 @@ impl Publisher {
         let close = tokio::time::timeout(CLOSE, self.target.backend.close());
         if close.await.is_err() {
             tracing::debug!(backend = %self.shared.name, "the connection did not close in time");
+        }
+    }
+
+    /// Until somebody looks at the lane: to go on, to end, or with more events.
+    async fn wait_paused(&self) {
+        tokio::select! {
+            () = self.shared.pushed.notified() => {}
+            () = self.shared.draining.cancelled() => {}
+            () = tokio::time::sleep(TIDY) => {}
         }
     }
 
@@ -250,7 +277,8 @@ impl Publisher {
         let outcomes = self.target.backend.publish(&items).await;
         drop(items);
         let given_up = self.sort(batch, outcomes, policy);
-        self.burial.bury(given_up, policy.given_up).await;
+        self.burial.bury(given_up, policy.given_up, &mut self.recorder).await;
+        self.recorder.flush();
         self.count_pending(0);
     }
 

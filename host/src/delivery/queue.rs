@@ -165,7 +165,7 @@ impl Queue {
             self.earlier = self.earlier.saturating_sub(1);
             match read(&record, &mut self.route) {
                 Some((Some(offset), _)) if earlier && offset >= self.again_from => owed.settle(),
-                Some((_, event)) => self.memory.push_back(event.owed_by(owed)),
+                Some((offset, event)) => self.memory.push_back(event.owed_by(owed, offset)),
                 None => {
                     tracing::error!(dir = %self.dir.display(), "an overflow record is no event; skipped");
                     owed.settle();
@@ -189,7 +189,8 @@ fn head(outgoing: &Outgoing) -> [u8; HEAD] {
     head[..8].copy_from_slice(&outgoing.at_ms.to_le_bytes());
     head[8..16].copy_from_slice(&outgoing.key.to_le_bytes());
     // From 1 on; what is not from the journal is handed out by nobody else.
-    head[16..24].copy_from_slice(&outgoing.owed.offset().map_or(0, |offset| offset + 1).to_le_bytes());
+    let offset = outgoing.identity.filter(|_| outgoing.owed.offset().is_some());
+    head[16..24].copy_from_slice(&offset.map_or(0, |offset| offset + 1).to_le_bytes());
     let length = u16::try_from(outgoing.route.as_str().len()).unwrap_or(u16::MAX);
     head[24..].copy_from_slice(&length.to_le_bytes());
     head
@@ -204,9 +205,9 @@ struct Spilled {
 }
 
 impl Spilled {
-    fn owed_by(self, owed: Owed) -> Outgoing {
+    fn owed_by(self, owed: Owed, identity: Option<u64>) -> Outgoing {
         let Self { event, key, at_ms, route } = self;
-        Outgoing { event, key, at_ms, route, owed }
+        Outgoing { event, key, at_ms, route, identity, owed }
     }
 }
 

@@ -13,6 +13,8 @@ pub struct LaneStatus {
     pub address: String,
     /// Whether it can.
     pub state: State,
+    /// Whether an operator has stopped it for a while.
+    pub paused: bool,
     /// Whether it tries.
     pub breaker: BreakerState,
     /// The last error, while there is one.

@@ -12,6 +12,7 @@ use super::*;
 use crate::backends::testing::{Redis, free_port, items};
 use crate::backends::{self, Backend, Failure, Item, Outcomes, Receipt, Target};
 use crate::journal::{DeadLetters, Place};
+use crate::provenance::Recorder;
 use crate::telemetry::LaneMetrics;
 
 /// What a scripted receiver does and has seen.
@@ -114,7 +115,15 @@ impl Bench {
         let letters = DeadLetters::open(&dir.path().join("letters")).unwrap();
         let runtime = tokio::runtime::Handle::current();
         let overflow = Overflow::open(dir.path().join("overflow"), 1 << 20, u64::MAX).unwrap();
-        let lane = Lane::start(target, policy, letters.clone(), overflow, LaneMetrics::detached(), &runtime);
+        let lane = Lane::start(
+            target,
+            policy,
+            letters.clone(),
+            overflow,
+            LaneMetrics::detached(),
+            Recorder::new(None),
+            &runtime,
+        );
         Self { lane, letters, dir }
     }
 
@@ -124,8 +133,14 @@ impl Bench {
 }
 
 fn group(ids: std::ops::Range<u64>) -> Vec<Outgoing> {
-    let outgoing =
-        |Item { event, key }| Outgoing { event, key, at_ms: 0, route: "r".into(), owed: Owed::untracked() };
+    let outgoing = |Item { event, key }| Outgoing {
+        event,
+        key,
+        at_ms: 0,
+        route: "r".into(),
+        identity: None,
+        owed: Owed::untracked(),
+    };
     items(ids).into_iter().map(outgoing).collect()
 }
 

@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::history::History;
 use crate::config::Settings;
 use crate::config::settings;
 use crate::names::{Digest, PluginName, RouteName};
-use crate::plugins::{Engine, Limits, Plugin, Step, StepSpec};
+use crate::plugins::{Beside, Bucket, Buckets, Cases, Engine, Granted, Limits, Plugin, Step, StepSpec};
 use crate::telemetry::Metrics;
 
 /// Loads plugins and prepares steps; what did not change since the last time is taken over, with its instances.
 pub struct Workshop {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
+    buckets: Buckets,
+    history: Option<History>,
     workers: usize,
     plugins: HashMap<PluginName, Arc<Plugin>>,
     steps: HashMap<StepKey, Arc<Step>>,
@@ -37,9 +40,33 @@ pub struct Candidate {
 }
 
 impl Workshop {
-    /// A workshop whose steps have one instance for each of so many workers.
-    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, workers: usize) -> Self {
-        Self { engine, metrics, workers, plugins: HashMap::new(), steps: HashMap::new() }
+    /// A workshop whose steps have one instance for each of so many workers, and keep their state in `buckets`.
+    pub fn new(engine: Arc<Engine>, metrics: Arc<Metrics>, buckets: Buckets, workers: usize) -> Self {
+        Self {
+            engine,
+            metrics,
+            buckets,
+            history: None,
+            workers,
+            plugins: HashMap::new(),
+            steps: HashMap::new(),
+        }
+    }
+
+    /// Keeps every version of a plugin that comes into force.
+    #[must_use]
+    pub fn keeping(self, history: History) -> Self {
+        Self { history: Some(history), ..self }
+    }
+
+    /// The engine that compiles.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// The plugin in force by that name.
+    pub fn plugin_in_force(&self, name: &PluginName) -> Option<&Arc<Plugin>> {
+        self.plugins.get(name)
     }
 
     /// Loads, instantiates and configures everything that the routes name.
@@ -53,8 +80,10 @@ impl Workshop {
         for route in &settings.routes {
             let steps = route.steps.iter().enumerate();
             let steps = steps.filter_map(|(index, step)| {
-                let plugin = candidate.plugins.get(&step.plugin)?;
-                let made = self.step(settings, route, index, step, plugin);
+                // What is not there has been said already.
+                let plugins: Option<Vec<_>> =
+                    step.plugins().map(|(_, name)| candidate.plugins.get(name)).collect();
+                let made = self.step(settings, route, index, &plugins?);
                 made.map_err(|problem| problems.push(problem)).ok()
             });
             let (keys, steps): (Vec<_>, Vec<_>) =
@@ -66,7 +95,15 @@ impl Workshop {
     }
 
     /// The candidate is in force: what it is made of will be taken over next time.
-    pub fn adopt(&mut self, candidate: &mut Candidate) {
+    pub fn adopt(&mut self, candidate: &mut Candidate, directory: &Path) {
+        for (name, plugin) in &candidate.plugins {
+            let known = self.plugins.get(name).is_some_and(|known| known.digest == plugin.digest);
+            if !known && let Some(history) = &self.history {
+                // It works all the same; only the way back is missing.
+                let kept = history.keep(name, plugin.digest, &plugin_file(directory, name));
+                kept.unwrap_or_else(|problem| tracing::warn!("{problem}"));
+            }
+        }
         self.plugins = std::mem::take(&mut candidate.plugins);
         self.steps = std::mem::take(&mut candidate.keys);
     }
@@ -78,13 +115,14 @@ impl Workshop {
 
     fn load(&self, settings: &Settings, problems: &mut Vec<String>) -> HashMap<PluginName, Arc<Plugin>> {
         let mut plugins = HashMap::new();
-        for step in settings.routes.iter().flat_map(|route| &route.steps) {
-            if plugins.contains_key(&step.plugin) {
+        let steps = settings.routes.iter().flat_map(|route| &route.steps);
+        for (_, name) in steps.flat_map(settings::Step::plugins) {
+            if plugins.contains_key(name) {
                 continue;
             }
-            match self.plugin(&settings.plugins.directory, &step.plugin) {
+            match self.plugin(&settings.plugins.directory, name) {
                 Ok(plugin) => {
-                    plugins.insert(step.plugin.clone(), plugin);
+                    plugins.insert(name.clone(), plugin);
                 }
                 Err(problem) if problems.contains(&problem) => {}
                 Err(problem) => problems.push(problem),
@@ -101,40 +139,112 @@ impl Workshop {
         if let Some(known) = self.plugins.get(name).filter(|known| known.digest == digest) {
             return Ok(Arc::clone(known));
         }
-        Plugin::load(&self.engine, name, &bytes).map_err(|error| error.to_string())
+        let plugin = Plugin::load(&self.engine, name, &bytes).map_err(|error| error.to_string())?;
+        try_cases(&plugin, &file)?;
+        Ok(plugin)
     }
 
+    /// The step of a route, of its plugin and those that stand beside it.
     fn step(
         &self,
         settings: &Settings,
         route: &settings::Route,
         index: usize,
-        step: &settings::Step,
-        plugin: &Arc<Plugin>,
+        plugins: &[&Arc<Plugin>],
     ) -> Result<(StepKey, Arc<Step>), String> {
-        let limits = Limits::resolve(&step.limits, &settings.plugins.limits);
+        let step = &route.steps[index];
         let as_json =
             |error| format!("route {}: step {index}: cannot write its settings as JSON: {error}", route.name);
-        let text = serde_json::to_string(&step.settings).map_err(as_json)?;
+        let grants = step.grants.or(settings.plugins.grants.get(&step.plugin).copied().unwrap_or_default());
+        let beside: Vec<_> = plugins[1..].iter().map(|plugin| plugin.digest.to_string()).collect();
         let spec =
-            serde_json::to_string(&(&step.settings, step.limits, settings.plugins.limits, step.on_error))
-                .map_err(as_json)?;
-        let key = StepKey { route: route.name.clone(), index, digest: plugin.digest, spec };
+            serde_json::to_string(&(step, settings.plugins.limits, grants, beside)).map_err(as_json)?;
+        let key = StepKey { route: route.name.clone(), index, digest: plugins[0].digest, spec };
         if let Some(known) = self.steps.get(&key) {
             return Ok((key, Arc::clone(known)));
         }
-        let metrics = self.metrics.step(&route.name, index, &step.plugin);
+        let limits = Limits::resolve(&step.limits, &settings.plugins.limits);
         let spec = StepSpec {
             route: route.name.clone(),
             index,
-            plugin: Arc::clone(plugin),
-            settings: text,
+            plugin: Arc::clone(plugins[0]),
+            settings: serde_json::to_string(&step.settings).map_err(as_json)?,
             limits,
+            granted: self.grant(grants, route, index, limits),
             on_error: step.on_error,
         };
-        let made = Step::prepare(spec, self.workers, metrics).map_err(|error| error.to_string())?;
+        let made = self.put_beside(self.start(spec.clone(), self.workers)?, &spec, step, &plugins[1..])?;
         Ok((key, Arc::new(made)))
     }
+
+    fn start(&self, spec: StepSpec, workers: usize) -> Result<Step, String> {
+        let metrics = self.metrics.step(&spec.route, spec.index, &spec.plugin.name);
+        Step::prepare(spec, workers, metrics).map_err(|error| error.to_string())
+    }
+
+    /// The candidates in the order of [`settings::Step::plugins`].
+    fn put_beside(
+        &self,
+        mut made: Step,
+        spec: &StepSpec,
+        step: &settings::Step,
+        candidates: &[&Arc<Plugin>],
+    ) -> Result<Step, String> {
+        let mut candidates = candidates.iter();
+        if let Some(plugin) = step.shadow.as_ref().and_then(|_| candidates.next()) {
+            // What it would do must not show, so its state is its own.
+            let keyvalue = spec.granted.keyvalue.as_ref().map(|_| Arc::new(Bucket::new(spec.limits.state)));
+            let spec = StepSpec { plugin: Arc::clone(plugin), granted: Granted { keyvalue }, ..spec.clone() };
+            let beside = Beside::Shadow(Arc::new(self.start(spec, 1)?));
+            made = made.with(beside).map_err(|error| error.to_string())?;
+        }
+        if let (Some(canary), Some(plugin)) = (&step.canary, candidates.next()) {
+            let spec = StepSpec { plugin: Arc::clone(plugin), ..spec.clone() };
+            let beside = Beside::Canary(Arc::new(self.start(spec, self.workers)?), canary.percent);
+            made = made.with(beside).map_err(|error| error.to_string())?;
+        }
+        Ok(made)
+    }
+
+    fn grant(
+        &self,
+        grants: settings::Grants,
+        route: &settings::Route,
+        index: usize,
+        limits: Limits,
+    ) -> Granted {
+        let plugin = &route.steps[index].plugin;
+        // A route may use a plugin twice; other steps may come and go between.
+        let nth = || route.steps[..index].iter().filter(|earlier| earlier.plugin == *plugin).count();
+        let bucket = || self.buckets.of(&route.name, plugin, nth(), limits.state);
+        Granted { keyvalue: grants.keyvalue.then(bucket) }
+    }
+}
+
+/// Runs the cases that lie beside a plugin's file, if there are any.
+fn try_cases(plugin: &Arc<Plugin>, file: &Path) -> Result<(), String> {
+    let cases = cases_file(file);
+    let of = |problem: String| format!("plugin {}: {}: {problem}", plugin.name, cases.display());
+    let yaml = match std::fs::read_to_string(&cases) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| of(format!("cannot read it: {error}")))?,
+    };
+    let tried = Cases::parse(&yaml).and_then(|cases| cases.run(plugin)).map_err(of)?;
+    match tried.iter().find(|tried| !tried.passed) {
+        None => Ok(()),
+        Some(failed) => Err(of(format!(
+            "case {:?} fails: expected {}, found {}; `stagewire plugin test {}` shows the difference",
+            failed.name,
+            failed.expected,
+            failed.found,
+            file.display()
+        ))),
+    }
+}
+
+/// The cases of a plugin's file: `NAME.test.yaml` beside `NAME.wasm`.
+pub fn cases_file(wasm: &Path) -> PathBuf {
+    wasm.with_extension("test.yaml")
 }
 
 /// The file of a plugin.

@@ -9,9 +9,13 @@ use async_trait::async_trait;
 use crate::Event;
 use crate::config::Settings;
 use crate::config::settings::PublishEvents;
+use crate::event::Value;
 use crate::ingress::{Intake, Refusal};
 use crate::journal::{AppendError, Journal};
 use crate::telemetry::Metrics;
+
+/// The extension attribute in which producers count how many events led to this one.
+const HOPS: &str = "hops";
 
 /// The one door to the journal. Its rules are swapped with the snapshot.
 pub struct Gate {
@@ -24,6 +28,7 @@ pub struct Gate {
 struct Rules {
     enabled: bool,
     publish: PublishEvents,
+    max_hops: i32,
 }
 
 impl Rules {
@@ -32,7 +37,25 @@ impl Rules {
         Self {
             enabled: events.is_some_and(|events| events.enabled),
             publish: events.map(|events| events.publish_events.clone()).unwrap_or_default(),
+            max_hops: settings.host.max_hops,
         }
+    }
+
+    /// Refuses the first event that has come round too often.
+    fn check_hops(&self, events: &[Event]) -> Result<(), Refusal> {
+        let hops = |event: &Event| match event.attribute(HOPS) {
+            Some(Value::Integer(hops)) => hops,
+            // A text in a header is a number all the same.
+            Some(Value::String(text)) => text.parse().unwrap_or(0),
+            _ => 0,
+        };
+        let Some(index) = events.iter().position(|event| hops(event) > self.max_hops) else { return Ok(()) };
+        let message = format!(
+            "`{HOPS}` is {}, and at most {} are allowed: events that answer one another without end",
+            hops(&events[index]),
+            self.max_hops
+        );
+        Err(Refusal::Rule { index, rule: "host.max_hops".into(), message })
     }
 }
 
@@ -56,6 +79,14 @@ impl Gate {
     /// Refuses everything from here on.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// One count for a run of events of one type, which is what a batch mostly is.
+    fn measure(&self, events: &[Event]) {
+        for run in events.chunk_by(|one, next| one.kind() == next.kind()) {
+            self.metrics.by_type(run[0].kind()).inc_by(run.len() as u64);
+            run.iter().for_each(|event| self.metrics.payload.observe(event.data().len() as f64));
+        }
     }
 
     fn stopped(&self, count: u64) -> Refusal {
@@ -87,6 +118,7 @@ impl Intake for Gate {
         }
         {
             let rules = self.rules.load();
+            rules.check_hops(&events).inspect_err(|_| self.metrics.refused("max_hops", count))?;
             if rules.enabled {
                 events.retain(|event| rules.publish.allows(event.kind()));
                 let dropped = count - events.len() as u64;
@@ -99,6 +131,7 @@ impl Intake for Gate {
             }
         }
         let kept = events.len() as u64;
+        self.measure(&events);
         if kept > 0 {
             self.journal.append(events).await.map_err(|error| self.refuse(error, kept))?;
         }

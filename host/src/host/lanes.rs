@@ -12,6 +12,7 @@ use crate::config::{self, BackendSpec, Settings};
 use crate::delivery::{Forwarder, Lane, Overflow, Policy};
 use crate::journal::DeadLetters;
 use crate::names::BackendName;
+use crate::provenance::{Provenance, Recorder};
 use crate::telemetry::Metrics;
 
 /// All lanes, by backend.
@@ -23,6 +24,7 @@ pub struct Lanes {
     /// At the start the journal hands out again what it has from here on; later on, nothing.
     again_from: u64,
     dead_letters: DeadLetters,
+    provenance: Option<Provenance>,
     metrics: Arc<Metrics>,
     runtime: Handle,
 }
@@ -50,10 +52,12 @@ impl Lanes {
         data: PathBuf,
         again_from: u64,
         dead_letters: DeadLetters,
+        provenance: Option<Provenance>,
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Self {
-        Self { open: BTreeMap::new(), forwarder: None, data, again_from, dead_letters, metrics, runtime }
+        let (open, forwarder) = (BTreeMap::new(), None);
+        Self { open, forwarder, data, again_from, dead_letters, provenance, metrics, runtime }
     }
 
     /// Compares the settings with what is open and opens what is new; nothing is in force yet.
@@ -169,7 +173,8 @@ impl Lanes {
         }
         let metrics = self.metrics.lane(&target.name);
         let letters = self.dead_letters.clone();
-        Some(Lane::start(target, policy.clone(), letters, overflow?, metrics, &self.runtime))
+        let recorder = Recorder::new(self.provenance.clone());
+        Some(Lane::start(target, policy.clone(), letters, overflow?, metrics, recorder, &self.runtime))
     }
 
     /// The lanes of a backend.

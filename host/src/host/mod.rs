@@ -2,10 +2,14 @@
 
 mod candidate;
 mod gate;
+mod history;
 mod lanes;
 mod retry;
 mod swap;
+mod trial;
+mod versions;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,21 +17,27 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use tokio::task::JoinHandle as JoinTask;
 use tokio_util::sync::CancellationToken;
 
-pub use candidate::{Candidate, Workshop, plugin_file};
+pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
 pub use gate::Gate;
+pub use history::Version;
 pub use retry::{Done, Selection, Stays};
-pub use swap::{Refused, SwapStatus, Swapper, with_default_route};
+pub use swap::{Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
+pub use trial::{StepTrial, Trial, try_out};
+pub use versions::PluginInForce;
 
 use crate::admin::{self, AdminServer};
-use crate::config::Settings;
+use crate::config::{Settings, settings};
 use crate::delivery::LaneStatus;
 use crate::ingress::http::{self, HttpIngress};
 use crate::journal::{DeadLetters, Journal, Options};
 use crate::pipeline::{Snapshot, Worker};
-use crate::plugins::Engine;
-use crate::telemetry::Metrics;
+use crate::plugins::{Buckets, Engine, StepStatus};
+use crate::provenance::{self, Provenance, Recorder};
+use crate::telemetry::history::{INTERVAL, Value};
+use crate::telemetry::{History, Metrics};
 
 /// Batches that wait for a worker before the journal's reader takes over. Small: events in it are also in memory.
 const INBOX: usize = 64;
@@ -58,6 +68,8 @@ pub struct Host {
     ingress: HttpIngress,
     admin: AdminServer,
     workers: Vec<JoinHandle<()>>,
+    buckets: Buckets,
+    sampling: JoinTask<()>,
     stop_ingress: CancellationToken,
     stop_admin: CancellationToken,
 }
@@ -70,6 +82,10 @@ pub struct View {
     pub journal: Journal,
     /// The dead letters.
     pub dead_letters: DeadLetters,
+    /// What became of each event, where that is kept.
+    pub provenance: Option<Provenance>,
+    /// The last hour, for charts.
+    pub history: History,
     /// All metrics.
     pub metrics: Arc<Metrics>,
     gate: Arc<Gate>,
@@ -88,6 +104,8 @@ pub struct HostStatus {
     /// Rules and plugins.
     #[serde(flatten)]
     pub swap: SwapStatus,
+    /// The steps of the snapshot in force.
+    pub steps: Vec<StepStatus>,
     /// The journal.
     pub journal: crate::journal::Stats,
     /// The lanes.
@@ -97,23 +115,46 @@ pub struct HostStatus {
 }
 
 impl View {
-    /// A picture of the host as it is now.
+    /// A picture of the host as it is now. Blocks for the length of a plugin's call at most.
     pub fn status(&self) -> HostStatus {
         HostStatus {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
             enabled: self.gate.enabled(),
             swap: self.swapper.status(),
+            steps: self.swapper.steps(),
             journal: self.journal.stats(),
             lanes: self.swapper.lanes().iter().map(crate::delivery::Lane::status).collect(),
             dead_letters: self.dead_letters.len(),
         }
     }
 
-    /// The metrics as OpenMetrics text.
+    fn sample(&self) -> BTreeMap<String, Value> {
+        let mut values = BTreeMap::from([
+            ("received".to_owned(), Value::Counter(self.metrics.received.get())),
+            ("unmatched".to_owned(), Value::Counter(self.metrics.unmatched.get())),
+            ("unsettled".to_owned(), Value::Gauge(self.journal.stats().unsettled)),
+            ("dead_letters".to_owned(), Value::Gauge(self.dead_letters.len() as u64)),
+        ]);
+        for lane in self.swapper.lanes() {
+            let status = lane.status();
+            let name = |what: &str| format!("{what}/{}", status.name);
+            values.insert(name("published"), Value::Counter(status.delivered));
+            values.insert(name("retries"), Value::Counter(status.retries));
+            values.insert(name("dead"), Value::Counter(status.dead));
+            values.insert(name("queued"), Value::Gauge(status.queued as u64));
+            values.insert(name("overflow_bytes"), Value::Gauge(status.overflow_bytes));
+        }
+        values
+    }
+
+    /// The metrics as OpenMetrics text. Blocks on the disk.
     pub fn render_metrics(&self) -> String {
         let stats = self.journal.stats();
-        self.metrics.journal(stats.unsettled, stats.bytes);
+        let oldest = (stats.unsettled > 0).then(|| self.journal.record(stats.cursor)).flatten();
+        let age = oldest.map_or(0, |record| crate::journal::now_ms().saturating_sub(record.at_ms) / 1_000);
+        self.metrics.journal(stats.unsettled, age, stats.bytes);
+        self.metrics.dead_letters(self.dead_letters.len() as u64);
         self.metrics.render()
     }
 
@@ -136,17 +177,34 @@ impl Host {
         let dead_letters = DeadLetters::open(&data.join("dead-letters")).map_err(room)?;
         let gate = Arc::new(Gate::new(journal.clone(), &settings, Arc::clone(&metrics)));
         let snapshot = Arc::new(ArcSwap::from_pointee(Snapshot::empty()));
-        let swapper = swapper(path, &settings, &snapshot, &gate, &journal, &dead_letters, &metrics)?;
+        let buckets = Buckets::open(&data.join("plugin-state")).map_err(room)?;
+        let provenance = provenance(&settings, &journal)?;
+        let rooms =
+            swap::Rooms { gate: Arc::clone(&gate), journal: journal.clone(), metrics: Arc::clone(&metrics) };
+        let swapper =
+            swapper(path, &settings, &snapshot, &dead_letters, &buckets, provenance.clone(), rooms)?;
         swapper.reload().await?;
-        let workers = start_workers(&settings, &snapshot, &journal, &dead_letters, &metrics)?;
-        let view =
-            Arc::new(View { swapper, journal, dead_letters, metrics, gate: Arc::clone(&gate), started });
+        let stores = (journal.clone(), dead_letters.clone());
+        let workers = start_workers(&settings, &snapshot, stores, provenance.as_ref(), &metrics)?;
+        let gate_of_view = Arc::clone(&gate);
+        let view = View {
+            swapper,
+            journal,
+            dead_letters,
+            provenance,
+            history: History::default(),
+            metrics,
+            gate: gate_of_view,
+            started,
+        };
+        let view = Arc::new(view);
+        let sampling = tokio::spawn(sample(Arc::clone(&view)));
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
         let admin = admin::serve(settings.host.admin.listen, Arc::clone(&view), stop_admin.clone())
             .await
             .map_err(room)?;
-        let host = Self { view, ingress, admin, workers, stop_ingress, stop_admin };
+        let host = Self { view, ingress, admin, workers, buckets, sampling, stop_ingress, stop_admin };
         host.announce(&settings);
         Ok(host)
     }
@@ -173,20 +231,27 @@ impl Host {
     /// Ends in the order of an event's way: no more in, the rest through, lanes drained, cursor written.
     pub async fn stop(self) {
         tracing::info!("draining: no more events are accepted");
+        self.sampling.abort();
         self.view.gate.stop();
         self.stop_ingress.cancel();
         self.ingress.stopped().await;
         let deadline = Instant::now() + self.view.swapper.drain_limit();
         self.view.journal.handed_out(deadline.into()).await;
         self.view.journal.stop_dispatch();
-        let workers = self.workers;
+        let (workers, buckets) = (self.workers, self.buckets);
         let joined = tokio::task::spawn_blocking(move || {
-            workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok())
+            let well = workers.into_iter().map(JoinHandle::join).all(|end| end.is_ok());
+            buckets.close();
+            well
         });
         if !joined.await.unwrap_or(false) {
             tracing::error!("a worker ended by a panic; its events stay in the journal");
         }
         self.view.swapper.drain(deadline).await;
+        if let Some(provenance) = self.view.provenance.clone() {
+            // It reports what goes wrong itself.
+            let _ = tokio::task::spawn_blocking(move || provenance.close()).await;
+        }
         self.view.journal.close().await;
         let unsettled = self.view.journal.stats().unsettled;
         self.stop_admin.cancel();
@@ -199,21 +264,36 @@ fn swapper(
     path: PathBuf,
     settings: &Settings,
     snapshot: &Arc<ArcSwap<Snapshot>>,
-    gate: &Arc<Gate>,
-    journal: &Journal,
     dead_letters: &DeadLetters,
-    metrics: &Arc<Metrics>,
+    buckets: &Buckets,
+    provenance: Option<Provenance>,
+    rooms: swap::Rooms,
 ) -> Result<Arc<Swapper>, StartError> {
-    let data = &settings.host.data;
+    let data = settings.host.data.clone();
     let engine = Engine::new(Some(&cache_directory(settings))).map_err(room)?;
-    let workshop = Workshop::new(engine, Arc::clone(metrics), worker_count(settings));
+    let metrics = Arc::clone(&rooms.metrics);
+    let workshop = Workshop::new(engine, Arc::clone(&metrics), buckets.clone(), worker_count(settings))
+        .keeping(versions::history(&data));
     let runtime = tokio::runtime::Handle::current();
-    let again_from = journal.stats().cursor;
-    let lanes =
-        lanes::Lanes::new(data.clone(), again_from, dead_letters.clone(), Arc::clone(metrics), runtime);
-    let rooms =
-        swap::Rooms { gate: Arc::clone(gate), journal: journal.clone(), metrics: Arc::clone(metrics) };
+    let again_from = rooms.journal.stats().cursor;
+    let lanes = lanes::Lanes::new(data, again_from, dead_letters.clone(), provenance, metrics, runtime);
     Ok(Arc::new(Swapper::new(path, settings, Arc::clone(snapshot), rooms, workshop, lanes)))
+}
+
+/// Takes samples for the history, to the end of the host.
+async fn sample(view: Arc<View>) {
+    let mut beat = tokio::time::interval(INTERVAL);
+    loop {
+        beat.tick().await;
+        view.history.add(crate::journal::now_ms(), view.sample());
+    }
+}
+
+fn provenance(settings: &Settings, journal: &Journal) -> Result<Option<Provenance>, StartError> {
+    let settings::Provenance { enabled, size } = settings.host.provenance;
+    let options = provenance::Options { bytes: size.0 };
+    let open = || Provenance::open(&settings.host.data, journal.clone(), options);
+    enabled.then(open).transpose().map_err(room)
 }
 
 /// Where compiled plugins are kept.
@@ -229,15 +309,16 @@ fn worker_count(settings: &Settings) -> usize {
 fn start_workers(
     settings: &Settings,
     snapshot: &Arc<ArcSwap<Snapshot>>,
-    journal: &Journal,
-    dead_letters: &DeadLetters,
+    (journal, dead_letters): (Journal, DeadLetters),
+    provenance: Option<&Provenance>,
     metrics: &Arc<Metrics>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let count = worker_count(settings);
     let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..count).map(|_| flume::bounded(INBOX)).unzip();
     let start = |(index, inbox)| {
         let stores = (journal.clone(), dead_letters.clone());
-        let worker = Worker::new((index, count), inbox, Arc::clone(snapshot), stores, Arc::clone(metrics));
+        let (recorder, snapshot) = (Recorder::new(provenance.cloned()), Arc::clone(snapshot));
+        let worker = Worker::new((index, count), inbox, snapshot, stores, recorder, Arc::clone(metrics));
         std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
     };
     let workers = outlets.into_iter().enumerate().map(start).collect::<Result<_, _>>();

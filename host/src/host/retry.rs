@@ -98,7 +98,8 @@ impl View {
                 let key = key_hash(event.ordering_key());
                 let route = route.unwrap_or_else(|| "-".into());
                 let full = |_| format!("backend {name} has no room; try again later");
-                lane.push(vec![Outgoing { event, key, at_ms, route, owed }]).map_err(full)
+                lane.push(vec![Outgoing { event, key, at_ms, route, identity: owed.identity(), owed }])
+                    .map_err(full)
             }
             (Place::Step { index, .. }, Some(route)) => {
                 if !self.swapper.status().routes.iter().any(|name| name == route.as_str()) {

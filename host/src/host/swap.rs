@@ -8,20 +8,25 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use prometheus_client::metrics::gauge::Gauge;
 use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
 use super::candidate::{Candidate, Workshop, plugin_file};
 use super::gate::Gate;
+use super::history::History;
 use super::lanes::Lanes;
+use super::trial::{Trial, try_out};
+use super::versions;
+use crate::Event;
 use crate::config::watch::WatchedFile;
 use crate::config::{self, Settings, settings};
 use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
-use crate::names::BackendName;
+use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
-use crate::router::Table;
+use crate::plugins::StepStatus;
+use crate::router::{Condition, Table};
+use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
 
 /// Why a candidate was refused: sentences, already rendered for people.
@@ -71,6 +76,44 @@ pub struct RefusedStatus {
     pub problems: Vec<String>,
 }
 
+/// One route in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteStatus {
+    /// Its name.
+    pub name: String,
+    /// Which events it takes.
+    #[serde(rename = "match")]
+    pub matches: String,
+    /// Its plugins, in order.
+    pub steps: Vec<RouteStep>,
+    /// Its backends.
+    pub deliver: Vec<BackendName>,
+    /// Events that took it since the start.
+    pub matched: u64,
+}
+
+/// One step of a route in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct RouteStep {
+    /// The plugin.
+    pub plugin: PluginName,
+    /// What becomes of an event that it fails on.
+    pub on_error: settings::OnError,
+}
+
+impl RouteStatus {
+    fn of(route: &settings::Route, matched: u64) -> Self {
+        let step = |step: &settings::Step| RouteStep { plugin: step.plugin.clone(), on_error: step.on_error };
+        Self {
+            name: route.name.to_string(),
+            matches: Condition::all_of(&route.matches).to_string(),
+            steps: route.steps.iter().map(step).collect(),
+            deliver: route.deliver.clone(),
+            matched,
+        }
+    }
+}
+
 /// Owns the snapshot in force and all that the next one is made of.
 pub struct Swapper {
     path: PathBuf,
@@ -101,6 +144,8 @@ struct Parts {
     workshop: Workshop,
     lanes: Lanes,
     generation: u64,
+    /// The settings in force, with the default route.
+    settings: Settings,
 }
 
 impl Swapper {
@@ -121,7 +166,7 @@ impl Swapper {
             gate,
             metrics,
             journal,
-            parts: Mutex::new(Parts { workshop, lanes, generation: 0 }),
+            parts: Mutex::new(Parts { workshop, lanes, generation: 0, settings: settings.clone() }),
             status: RwLock::default(),
             files: RwLock::default(),
             retiring: TaskTracker::new(),
@@ -143,7 +188,7 @@ impl Swapper {
         })
     }
 
-    fn reload_blocking(&self) -> Result<u64, Refused> {
+    pub(super) fn reload_blocking(&self) -> Result<u64, Refused> {
         let started = Instant::now();
         let environment = |name: &str| std::env::var(name).ok();
         let outcome = match config::load(&self.path, &environment) {
@@ -193,7 +238,8 @@ impl Swapper {
             tracing::warn!("host: settings under `host` changed; they come into force at the next start");
         }
         let superfluous = parts.lanes.apply(plan);
-        parts.workshop.adopt(&mut candidate);
+        parts.workshop.adopt(&mut candidate, &settings.plugins.directory);
+        parts.settings.clone_from(&settings);
         parts.generation += 1;
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
         self.note(&snapshot, &parts.workshop);
@@ -286,12 +332,13 @@ impl Swapper {
     /// The plugins' files too: those in force as they were read, and others as they are.
     fn watched(&self, mut files: Vec<WatchedFile>, settings: &Settings) -> Vec<WatchedFile> {
         let parts = self.parts.lock();
-        for step in settings.routes.iter().flat_map(|route| &route.steps) {
-            let path = plugin_file(&settings.plugins.directory, &step.plugin);
+        let steps = settings.routes.iter().flat_map(|route| &route.steps);
+        for (_, name) in steps.flat_map(settings::Step::plugins) {
+            let path = plugin_file(&settings.plugins.directory, name);
             if files.iter().any(|file| file.path == path) {
                 continue;
             }
-            let in_force = parts.workshop.plugins().find(|plugin| plugin.name == step.plugin);
+            let in_force = parts.workshop.plugins().find(|plugin| plugin.name == *name);
             files.push(match in_force {
                 Some(plugin) => WatchedFile { path, digest: Some(plugin.digest) },
                 None => WatchedFile::now(path),
@@ -300,9 +347,52 @@ impl Swapper {
         files
     }
 
+    /// What is in force.
+    pub(super) fn in_force<T>(&self, look: impl FnOnce(&Workshop, &Settings) -> T) -> T {
+        let parts = self.parts.lock();
+        look(&parts.workshop, &parts.settings)
+    }
+
+    /// The routes in force.
+    pub fn routes(&self) -> Vec<RouteStatus> {
+        let settings = self.in_force(|_, settings| settings.clone());
+        let matched = |route: &settings::Route| self.metrics.route(&route.name).get();
+        settings.routes.iter().map(|route| RouteStatus::of(route, matched(route))).collect()
+    }
+
+    /// Tries an event on the routes in force, without a trace. Blocks.
+    ///
+    /// # Errors
+    /// Every plugin that does not start.
+    pub fn try_out(&self, event: &Event) -> Result<Vec<Trial>, Refused> {
+        let (engine, settings) =
+            self.in_force(|workshop, settings| (Arc::clone(workshop.engine()), settings.clone()));
+        Ok(try_out(&engine, &settings, event)?)
+    }
+
+    pub(super) fn history(&self) -> History {
+        versions::history(&self.started_with.data)
+    }
+
+    /// How the steps in force are doing.
+    pub fn steps(&self) -> Vec<StepStatus> {
+        let snapshot = self.snapshot.load();
+        snapshot.routes.iter().flat_map(|route| &route.steps).map(|step| step.status()).collect()
+    }
+
     /// Every file that the rules and plugins in force were read from.
     pub fn files(&self) -> Vec<WatchedFile> {
         self.files.read().clone()
+    }
+
+    /// The lanes of a backend, or one of them by its own name.
+    pub fn lanes_of(&self, name: &str) -> Vec<Lane> {
+        let parts = self.parts.lock();
+        let of_backend = parts.lanes.of(&BackendName::from(name));
+        match of_backend {
+            [] => parts.lanes.all().filter(|lane| lane.name().as_str() == name).cloned().collect(),
+            lanes => lanes.to_vec(),
+        }
     }
 
     /// The lanes in force.
@@ -345,8 +435,4 @@ pub fn with_default_route(settings: &Settings) -> Settings {
         });
     }
     settings
-}
-
-fn set(gauge: &Gauge, value: u64) {
-    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
 }

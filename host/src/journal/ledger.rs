@@ -205,6 +205,16 @@ impl Owed {
         }
     }
 
+    /// What tells the event from any other, each time that it is handed out: its offset, or the number of its letter.
+    pub fn identity(&self) -> Option<u64> {
+        match &self.debt.as_deref()?.creditor {
+            Creditor::Log { offset, .. } => Some(*offset),
+            // Offsets do not come that far.
+            Creditor::Letter(retried) => Some(1 << 63 | retried.id()),
+            Creditor::Nobody => None,
+        }
+    }
+
     /// The event's offset in the journal.
     pub fn offset(&self) -> Option<u64> {
         match self.debt.as_deref()?.creditor {

@@ -51,6 +51,27 @@ pub(super) fn io_at(path: &Path) -> impl FnOnce(io::Error) -> LogError + use<'_>
     |source| LogError::Io { path: path.to_owned(), source }
 }
 
+/// Where a commit lies in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The first offset of its segment.
+    pub(super) base: u64,
+    /// The byte in that.
+    pub(super) at: u64,
+}
+
+impl Spot {
+    /// The first offset of its segment.
+    pub fn segment(&self) -> u64 {
+        self.base
+    }
+
+    /// Whether it lies before the segment that holds `offset`.
+    pub fn is_before(&self, offset: u64) -> bool {
+        self.base < offset
+    }
+}
+
 #[derive(Debug)]
 struct Segment {
     base: u64,
@@ -210,6 +231,15 @@ impl SegmentLog {
         if let Err(error) = self.active.set_len(length) {
             // The group is torn, and will be cut off at the next opening or write.
             tracing::error!(dir = %self.dir.display(), %error, "cannot take back a failed write");
+        }
+    }
+
+    /// Where the last commit lies.
+    pub fn last_commit(&self) -> Spot {
+        let segment = self.segments.back();
+        Spot {
+            base: segment.map_or(0, |segment| segment.base),
+            at: segment.map_or(0, |segment| segment.bytes.saturating_sub(self.committed)),
         }
     }
 

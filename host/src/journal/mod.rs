@@ -34,8 +34,8 @@ pub use backlog::Backlog;
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
 pub use lag::Lag;
 pub use ledger::Owed;
-pub use log::{LogError, LogOptions, SegmentLog};
-pub use reader::SegmentReader;
+pub use log::{LogError, LogOptions, SegmentLog, Spot};
+pub use reader::{SegmentReader, read_at, read_spots};
 pub use repair::{Report, SegmentReport, check, repair};
 
 use crate::Event;
@@ -167,6 +167,8 @@ pub struct Record {
 /// What the journal says of itself.
 #[derive(Clone, Debug, Serialize)]
 pub struct Stats {
+    /// The oldest offset that is still there.
+    pub first: u64,
     /// The offset that the next event will get.
     pub next: u64,
     /// The lowest offset that is not settled.
@@ -334,11 +336,12 @@ impl Journal {
     pub fn stats(&self) -> Stats {
         let Shared { ledger, next, log, .. } = &*self.shared;
         let (cursor, next) = (ledger.cursor(), next.load(Ordering::Acquire));
-        let (segments, bytes) = {
+        let (first, segments, bytes) = {
             let log = log.lock();
-            (log.segments(), log.bytes())
+            (log.first_offset(), log.segments(), log.bytes())
         };
         Stats {
+            first,
             next,
             cursor,
             unsettled: next.saturating_sub(cursor),
@@ -348,6 +351,22 @@ impl Journal {
             bytes,
             writable: self.shared.writable(),
         }
+    }
+
+    /// Reads records from that offset on, or from the oldest that is still there. Blocks.
+    ///
+    /// # Errors
+    /// Where the directory cannot be read.
+    pub fn read(
+        &self,
+        from: u64,
+    ) -> Result<impl Iterator<Item = Result<Record, LogError>> + use<>, LogError> {
+        records(&self.shared.dir, from)
+    }
+
+    /// The record at that offset, while it is kept. Blocks.
+    pub fn record(&self, offset: u64) -> Option<Record> {
+        self.read(offset).ok()?.next()?.ok().filter(|record| record.offset == offset)
     }
 
     /// Waits until the workers have been handed every event that was answered for, at most until then.
@@ -404,7 +423,14 @@ fn lock(data: &Path) -> Result<File, OpenError> {
 /// # Errors
 /// Where the directory cannot be read.
 pub fn read(data: &Path, from: u64) -> Result<impl Iterator<Item = Result<Record, LogError>>, LogError> {
-    let reader = SegmentReader::open(&data.join("journal"), from)?;
+    records(&data.join("journal"), from)
+}
+
+fn records(
+    dir: &Path,
+    from: u64,
+) -> Result<impl Iterator<Item = Result<Record, LogError>> + use<>, LogError> {
+    let reader = SegmentReader::open(dir, from)?;
     Ok(reader.filter_map(|entry| match entry {
         Ok((offset, record)) => decode(&record).map(|(at_ms, event)| Ok(Record { offset, at_ms, event })),
         Err(error) => Some(Err(error)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
-use super::log::{LogError, io_at};
+use super::log::{LogError, Spot, io_at};
 use super::segment::{self, Found, GroupReader};
 
 /// Reads records in order. `None` means "nothing more yet": ask again to follow.
@@ -98,6 +98,42 @@ impl SegmentReader {
         let mut groups = GroupReader::open(&path).map_err(io_at(&path))?;
         Ok(groups.resynchronise(at + 1).map_err(io_at(&path))?.is_some())
     }
+}
+
+/// Reads the commit at a spot: its records.
+///
+/// # Errors
+/// Where nothing can be read there.
+pub fn read_at(dir: &Path, spot: Spot) -> Result<Vec<Bytes>, LogError> {
+    let path = segment::path(dir, spot.base);
+    let mut groups = GroupReader::open(&path).map_err(io_at(&path))?;
+    match groups.read_at(spot.at).map_err(io_at(&path))? {
+        Found::Group(group) => Ok(group.records().map(|(_, record)| record).collect()),
+        Found::End => Ok(Vec::new()),
+        Found::Broken(problem) => Err(LogError::Damaged { path, at: spot.at, offset: spot.base, problem }),
+    }
+}
+
+/// Every commit of a log with its spot, oldest first. Ends at the first that cannot be read.
+///
+/// # Errors
+/// Where the directory cannot be read.
+pub fn read_spots(dir: &Path) -> Result<impl Iterator<Item = (Spot, Vec<Bytes>)> + use<>, LogError> {
+    let bases = segment::bases(dir).map_err(io_at(dir))?;
+    let dir = dir.to_owned();
+    Ok(bases.into_iter().flat_map(move |base| {
+        let mut groups = GroupReader::open(&segment::path(&dir, base)).ok();
+        std::iter::from_fn(move || {
+            let groups = groups.as_mut()?;
+            let at = groups.position;
+            match groups.read().ok()? {
+                Found::Group(group) => {
+                    Some((Spot { base, at }, group.records().map(|(_, record)| record).collect()))
+                }
+                Found::End | Found::Broken(_) => None,
+            }
+        })
+    }))
 }
 
 impl Iterator for SegmentReader {

@@ -124,6 +124,13 @@ impl GroupReader {
         found
     }
 
+    /// Reads the group at that byte.
+    pub(super) fn read_at(&mut self, at: u64) -> io::Result<Found> {
+        self.position = at;
+        self.file.seek(SeekFrom::Start(at))?;
+        self.read()
+    }
+
     fn read_here(&mut self) -> io::Result<Found> {
         let mut head = [0_u8; HEAD];
         match fill(&mut self.file, &mut head)? {

@@ -22,7 +22,8 @@ use crate::Event;
 use crate::config::settings::OnError;
 use crate::delivery::{Lane, Outgoing};
 use crate::journal::{Accepted, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
-use crate::plugins::{Failed, Outcome, Step};
+use crate::plugins::{Failed, Outcome, Passage, Step};
+use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
 use held::Held;
 use outbox::Outbox;
@@ -56,6 +57,7 @@ pub struct Worker {
     outbox: Outbox,
     held: Held,
     suspension: Suspension,
+    recorder: Recorder,
     metrics: Arc<Metrics>,
     /// How many workers share the keys.
     workers: u64,
@@ -71,6 +73,7 @@ impl Worker {
         inbox: Receiver<Vec<Accepted>>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         (journal, dead_letters): (Journal, DeadLetters),
+        recorder: Recorder,
         metrics: Arc<Metrics>,
     ) -> Self {
         let outbox = Outbox::new(journal, dead_letters, Arc::clone(&metrics));
@@ -81,6 +84,7 @@ impl Worker {
             outbox,
             held: Held::default(),
             suspension: Suspension::default(),
+            recorder,
             metrics,
             workers: workers as u64,
         }
@@ -108,9 +112,11 @@ impl Worker {
             self.catch_up();
             if self.inbox.is_empty() {
                 self.outbox.flush();
+                self.recorder.flush();
             }
         }
         self.outbox.flush();
+        self.recorder.flush();
     }
 
     fn receive(&mut self) -> Result<Vec<Accepted>, RecvTimeoutError> {
@@ -138,9 +144,9 @@ impl Worker {
     /// Sends an event along the routes that it takes. Whether there is one.
     fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
         let Accepted { event, key, at_ms, owed, scope } = accepted;
-        let mut matched = false;
+        let mut routes = 0;
         for (route, step) in snapshot.ways(&event, &scope) {
-            matched = true;
+            routes += 1;
             let journey = Journey {
                 snapshot: Arc::clone(snapshot),
                 route,
@@ -154,6 +160,8 @@ impl Worker {
             };
             self.depart(journey);
         }
+        let matched = routes > 0;
+        self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
         // A dead letter whose route has gone stays where it is.
         if matched || !matches!(scope, Scope::Route(..)) {
             owed.settle();
@@ -195,7 +203,10 @@ impl Worker {
         loop {
             let snapshot = Arc::clone(&journey.snapshot);
             let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
-            match self.suspension.run(step, self.index, &journey.event) {
+            let passage = Passage { identity: journey.owed.identity(), key: journey.key };
+            let outcome = self.suspension.run(step, self.index, &journey.event, passage);
+            self.note(&journey, step, &outcome);
+            match outcome {
                 Outcome::Keep => journey.step += 1,
                 Outcome::Drop(_) => return journey.owed.settle(),
                 Outcome::Out(events) => return self.fork(journey, events),
@@ -238,6 +249,7 @@ impl Worker {
                 return Some(journey);
             }
             OnError::Drop => {
+                self.note(&journey, step, &Outcome::Drop("on_error: drop".into()));
                 self.metrics.dropped("plugin_error", 1);
                 journey.owed.settle();
             }
@@ -249,6 +261,11 @@ impl Worker {
         None
     }
 
+    fn note(&mut self, journey: &Journey, step: &Step, outcome: &Outcome) {
+        let route = journey.snapshot.routes[journey.route].name.as_str();
+        self.recorder.step(journey.owed.identity(), route, journey.step, step.label(), outcome);
+    }
+
     fn bury(&mut self, journey: Journey, step: &Step, reason: String) {
         if !journey.snapshot.dead_letters {
             self.metrics.dropped("dead_letters_disabled", 1);
@@ -256,6 +273,8 @@ impl Worker {
         }
         let plugin = &step.spec().plugin;
         let place = Place::Step { index: journey.step, plugin: plugin.name.clone(), digest: plugin.digest };
+        let names = (journey.route().name.as_str(), plugin.name.as_str());
+        self.recorder.buried(journey.owed.identity(), names, now_ms(), &reason);
         let letter = DeadLetter {
             id: 0,
             reason,
@@ -272,6 +291,8 @@ impl Worker {
     fn deliver(&mut self, journey: Journey) {
         self.outbox.follow(&journey.snapshot);
         let route = &journey.snapshot.routes[journey.route];
+        let identity = journey.owed.identity();
+        let mut lanes = 0;
         for lane in &route.lanes {
             if !self.is_for(&journey, &journey.snapshot.lanes[*lane]) {
                 continue;
@@ -281,10 +302,13 @@ impl Worker {
                 key: journey.key,
                 at_ms: journey.at_ms,
                 route: route.name.clone(),
+                identity,
                 owed: journey.owed.clone(),
             };
             self.outbox.send(*lane, outgoing);
+            lanes += 1;
         }
+        self.recorder.sent(identity, route.name.as_str(), lanes);
         journey.owed.settle();
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::Event;
-use crate::plugins::{Failed, Outcome, Step};
+use crate::plugins::{Failed, Outcome, Passage, Step};
 
 const STRIKES: u32 = 3;
 const COSTLY: Duration = Duration::from_millis(5);
@@ -30,12 +30,18 @@ struct Strikes {
 
 impl Suspension {
     /// Runs the step, or fails at once while it is suspended.
-    pub(super) fn run(&mut self, step: &Arc<Step>, worker: usize, event: &Event) -> Outcome {
+    pub(super) fn run(
+        &mut self,
+        step: &Arc<Step>,
+        worker: usize,
+        event: &Event,
+        passage: Passage,
+    ) -> Outcome {
         if let Some(failed) = self.suspended(step) {
             return Outcome::Failed(failed);
         }
         let started = Instant::now();
-        let outcome = step.run(worker, event);
+        let outcome = step.run(worker, event, passage);
         match &outcome {
             Outcome::Failed(failed) if started.elapsed() >= COSTLY => self.strike(step, &failed.reason),
             _ if self.struck.is_empty() => {}

@@ -9,7 +9,7 @@ use flume::{RecvTimeoutError, Sender, bounded};
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Cache, CacheConfig, Config, OptLevel};
 
-use super::bindings::v0_1::transform::Transform;
+use super::bindings::v0_1::Transform;
 use super::error::PluginError;
 use super::instance::State;
 

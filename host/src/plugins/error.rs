@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use super::grants::Grant;
 use crate::names::{PluginName, RouteName};
 
 /// A plugin that cannot be used.
@@ -29,6 +30,22 @@ pub enum PluginError {
         plugin: PluginName,
         /// In the plugin's own words.
         reason: String,
+    },
+    /// A plugin that needs more than its step grants.
+    #[error(
+        "route {route:?}, step {step}: plugin {plugin:?} needs {grant}, which the step does not grant; \
+         write `grants: {{ {setting} }}` under the step if it may have it",
+        step = .index + 1, setting = .grant.setting()
+    )]
+    Ungranted {
+        /// The route.
+        route: RouteName,
+        /// The step, counted from 0.
+        index: usize,
+        /// The plugin.
+        plugin: PluginName,
+        /// What it needs.
+        grant: Grant,
     },
     /// A plugin that breaks before the first event.
     #[error("route {route:?}, step {step}: cannot start: {reason}", step = .index + 1)]
@@ -82,7 +99,7 @@ pub enum Refusal {
     },
     /// Something that is not given to plugins.
     #[error(
-        "imports {import}, which needs a grant of {grant}; this version of stagewire grants no interfaces: build \
+        "imports {import}, which needs a grant of {grant}, and this version of stagewire has none of it: build \
          for wasm32-unknown-unknown, and leave out what reaches for files, clocks, randomness or the network"
     )]
     Import {

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 use wasmtime::{Error, Store};
 
-use super::bindings::v0_1::filter::{Filter, FilterPre};
-use super::bindings::v0_1::transform::{Transform, TransformPre};
-use super::bindings::v0_1::{Description, Error as GuestError, Verdict, host, types};
+use super::bindings::v0_1::{
+    Description, Error as GuestError, Filter, FilterPre, Transform, TransformPre, Verdict, host, keyvalue,
+    types,
+};
 use super::emitter::{Emitter, Handing, Output};
 use super::engine::Engine;
+use super::grants::Granted;
+use super::keyvalue::{Call, Refused};
 use super::lent::Lent;
 use super::limits::{Budget, Limits};
+use super::own::Resolved;
 use super::step::{Failed, Outcome};
 use super::voice::Voice;
 use crate::event::Event;
@@ -21,9 +26,11 @@ pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) output: Output,
     event: Option<Event>,
+    call: Call,
     budget: Budget,
     voice: Arc<Voice>,
-    counts: Vec<(String, Option<Counter>)>,
+    counts: Resolved<Counter>,
+    observations: Resolved<Histogram>,
 }
 
 impl State {
@@ -41,21 +48,67 @@ impl host::Host for State {
     }
 
     fn count(&mut self, name: String, by: u64) -> wasmtime::Result<()> {
-        let known = self.counts.iter().find(|(known, _)| *known == name);
-        let counter = if let Some((_, counter)) = known {
-            counter.clone()
-        } else {
-            let counter = self.voice.counter(&name);
-            // Twice the most: names that were refused are remembered too, but not without end.
-            if self.counts.len() < 2 * crate::telemetry::StepMetrics::MOST_COUNTS {
-                self.counts.push((name, counter.clone()));
-            }
-            counter
-        };
-        if let Some(counter) = counter {
+        let Self { counts, voice, .. } = self;
+        if let Some(counter) = counts.get(name, |name| voice.counter(name)) {
             counter.inc_by(by);
         }
         Ok(())
+    }
+
+    fn observe(&mut self, name: String, value: f64) -> wasmtime::Result<()> {
+        let Self { observations, voice, .. } = self;
+        // One value that is not finite would spoil the sum for good.
+        if value.is_finite()
+            && let Some(histogram) = observations.get(name, |name| voice.histogram(name))
+        {
+            histogram.observe(value);
+        }
+        Ok(())
+    }
+
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        Ok(self.call.now())
+    }
+}
+
+impl From<Refused> for keyvalue::Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Full,
+            Refused::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+type Written<T> = wasmtime::Result<Result<T, keyvalue::Error>>;
+
+impl keyvalue::Host for State {
+    fn get(&mut self, key: String) -> wasmtime::Result<Option<Vec<u8>>> {
+        Ok(self.call.get(&key))
+    }
+
+    fn set(&mut self, key: String, value: Vec<u8>, expires_after: Option<u64>) -> Written<()> {
+        Ok(self.call.set(&key, &value, expires_after).map_err(Into::into))
+    }
+
+    fn delete(&mut self, key: String) -> wasmtime::Result<()> {
+        self.call.delete(&key);
+        Ok(())
+    }
+
+    fn compare_and_swap(
+        &mut self,
+        key: String,
+        expected: Option<Vec<u8>>,
+        value: Vec<u8>,
+        expires_after: Option<u64>,
+    ) -> Written<bool> {
+        let swapped = self.call.compare_and_swap(&key, expected.as_deref(), &value, expires_after);
+        Ok(swapped.map_err(Into::into))
+    }
+
+    fn claim(&mut self, key: String, expires_after: Option<u64>) -> Written<bool> {
+        Ok(self.call.claim(&key, expires_after).map_err(Into::into))
     }
 }
 
@@ -75,6 +128,8 @@ enum Exports {
 pub(super) struct Instance {
     store: Store<State>,
     exports: Exports,
+    /// Events until it is replaced by a fresh one.
+    left: u64,
 }
 
 impl Instance {
@@ -83,14 +138,17 @@ impl Instance {
         ready: &Ready,
         limits: Limits,
         voice: Arc<Voice>,
+        granted: &Granted,
     ) -> wasmtime::Result<Self> {
         let state = State {
             limits,
             output: Output::default(),
             event: None,
+            call: Call::new(granted.keyvalue.clone()),
             budget: Budget::new(limits.memory),
             voice,
-            counts: Vec::new(),
+            counts: Resolved::default(),
+            observations: Resolved::default(),
         };
         let mut store = Store::new(&engine.wasm, state);
         store.limiter(|state| &mut state.budget);
@@ -102,7 +160,7 @@ impl Instance {
             Ready::Filter(ready) => Exports::Filter(ready.instantiate(&mut store)?),
             Ready::Transform(ready) => Exports::Transform(ready.instantiate(&mut store)?),
         };
-        Ok(Self { store, exports })
+        Ok(Self { store, exports, left: limits.recycle.unwrap_or(u64::MAX) })
     }
 
     pub(super) fn describe(&mut self) -> wasmtime::Result<Description> {
@@ -127,17 +185,34 @@ impl Instance {
         }
     }
 
-    /// One event. An error means that the guest broke and the instance must go.
-    pub(super) fn process(&mut self, event: &Event) -> wasmtime::Result<Outcome> {
+    /// One event, with what tells it from any other. An error means that the guest broke and the instance must go.
+    pub(super) fn process(&mut self, event: &Event, identity: Option<u64>) -> wasmtime::Result<Outcome> {
         self.wind();
+        self.left = self.left.saturating_sub(1);
+        let state = self.store.data_mut();
         // A reference count; the event lies in the store's data for the length of the call.
-        self.store.data_mut().event = Some(event.clone());
+        state.event = Some(event.clone());
+        state.call.begin(identity);
         let outcome = match &self.exports {
             Exports::Filter(filter) => keep(filter, &mut self.store),
             Exports::Transform(transform) => apply(transform, &mut self.store, event),
         };
-        self.store.data_mut().event = None;
+        let state = self.store.data_mut();
+        state.event = None;
+        match &outcome {
+            Ok(Outcome::Failed(_)) | Err(_) => state.call.take_back(),
+            Ok(_) => state.call.keep(),
+        }
         outcome
+    }
+
+    pub(super) fn memory(&self) -> u64 {
+        self.store.data().budget.used()
+    }
+
+    /// Whether it has seen as many events as it may.
+    pub(super) fn is_spent(&self) -> bool {
+        self.left == 0
     }
 
     /// Each call has the whole time limit. Host functions do not wait for anything, so the time of a call is its own.

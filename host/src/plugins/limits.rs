@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde::{Serialize, Serializer};
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use super::engine::TICK;
@@ -9,9 +10,10 @@ use crate::config::settings;
 use crate::config::units::{Size, Span};
 
 /// The limits of one step, resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// The longest one call may take.
+    #[serde(serialize_with = "milliseconds", rename = "time_ms")]
     pub time: Duration,
     /// The most memory of one instance, in bytes.
     pub memory: u64,
@@ -19,11 +21,25 @@ pub struct Limits {
     pub output: u64,
     /// The most events that one call may hand out.
     pub events: usize,
+    /// The most bytes of the step's state.
+    pub state: u64,
+    /// The most log lines a second.
+    pub log: u32,
+    /// After so many events an instance is replaced by a fresh one; never where absent.
+    pub recycle: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { time: Duration::from_millis(50), memory: 32 << 20, output: 8 << 20, events: 1000 }
+        Self {
+            time: Duration::from_millis(50),
+            memory: 32 << 20,
+            output: 8 << 20,
+            events: 1000,
+            state: 16 << 20,
+            log: 100,
+            recycle: None,
+        }
     }
 }
 
@@ -36,6 +52,9 @@ impl Limits {
             memory: step.memory.or(defaults.memory).map_or(ours.memory, |size| size.0),
             output: step.output.or(defaults.output).map_or(ours.output, |size| size.0),
             events: step.events.or(defaults.events).unwrap_or(ours.events),
+            state: step.state.or(defaults.state).map_or(ours.state, |size| size.0),
+            log: step.log.or(defaults.log).unwrap_or(ours.log),
+            recycle: step.recycle.or(defaults.recycle),
         }
     }
 
@@ -45,6 +64,10 @@ impl Limits {
             .unwrap_or(u64::MAX - 1)
             .saturating_add(1)
     }
+}
+
+fn milliseconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A limit that a host function or the allocator found broken; travels out of the guest as the cause of its trap.
@@ -71,6 +94,10 @@ impl Budget {
 
     pub(super) fn new(most: u64) -> Self {
         Self { most, used: 0 }
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used
     }
 }
 

@@ -8,21 +8,30 @@
 //! as much, and grows with the payload.
 
 mod bindings;
+mod cases;
 mod emitter;
 mod engine;
 mod error;
+mod grants;
 mod instance;
+mod keyvalue;
 mod lent;
 mod limits;
+mod own;
 mod plugin;
+mod shadow;
 mod step;
 mod voice;
 
+pub use cases::{Case, Cases, Tried};
 pub use engine::Engine;
 pub use error::{PluginError, Refusal};
+pub use grants::{Grant, Granted};
+pub use keyvalue::{Bucket, Buckets};
 pub use limits::Limits;
 pub use plugin::{Description, Kind, Plugin};
-pub use step::{Failed, Outcome, Step, StepSpec, StepStats};
+pub use shadow::{Difference, ShadowStatus};
+pub use step::{Beside, CanaryStatus, Failed, Outcome, Passage, Step, StepSpec, StepStatus};
 
 /// The newest interface version that this host speaks, `stagewire:plugin@…`.
 pub const INTERFACE: &str = "0.1.0";

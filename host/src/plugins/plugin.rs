@@ -8,10 +8,10 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::component::Component;
 use wit_component::ComponentEncoder;
 
-use super::bindings::v0_1::filter::FilterPre;
-use super::bindings::v0_1::transform::TransformPre;
+use super::bindings::v0_1::{FilterPre, TransformPre};
 use super::engine::Engine;
 use super::error::{PluginError, Refusal};
+use super::grants::{Grant, Granted};
 use super::instance::{Instance, Ready};
 use super::limits::{Limits, why};
 use super::voice::Voice;
@@ -54,13 +54,15 @@ pub struct Plugin {
     pub interface: Version,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// What a step must grant it.
+    pub needs: Vec<Grant>,
     description: Description,
     engine: Arc<Engine>,
     ready: Ready,
 }
 
 const PACKAGE: &str = "stagewire:plugin/";
-const IMPORTS: [&str; 4] = ["host", "event", "types", "emitting"];
+const IMPORTS: [&str; 5] = ["host", "event", "types", "emitting", "keyvalue"];
 
 impl Plugin {
     /// Checks and compiles a component, or a core module that carries its world (what `cargo build --target
@@ -77,8 +79,13 @@ impl Plugin {
         &self.description
     }
 
-    pub(super) fn instance(&self, limits: Limits, voice: Arc<Voice>) -> wasmtime::Result<Instance> {
-        Instance::start(&self.engine, &self.ready, limits, voice)
+    pub(super) fn instance(
+        &self,
+        limits: Limits,
+        voice: Arc<Voice>,
+        granted: &Granted,
+    ) -> wasmtime::Result<Instance> {
+        Instance::start(&self.engine, &self.ready, limits, voice, granted)
     }
 
     fn check(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Self, Refusal> {
@@ -90,6 +97,7 @@ impl Plugin {
         let imports: Vec<_> = ty.imports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
         let (kind, interface) = world(&exports)?;
         imports.iter().try_for_each(|import| admit(import))?;
+        let needs = imports.iter().filter_map(|import| Grant::of(interface_of(import)?)).collect();
         let unfit = |error: wasmtime::Error| Refusal::Interface(short(&error));
         let linked = engine.linker.instantiate_pre(&component).map_err(unfit)?;
         let ready = match kind {
@@ -99,7 +107,7 @@ impl Plugin {
         let description = describe(engine, &ready, name).map_err(Refusal::Describe)?;
         let digest = Digest(Sha256::digest(bytes).into());
         let (name, size, engine) = (name.clone(), bytes.len(), Arc::clone(engine));
-        Ok(Self { name, digest, kind, size, interface, imports, description, engine, ready })
+        Ok(Self { name, digest, kind, size, interface, imports, needs, description, engine, ready })
     }
 }
 
@@ -153,6 +161,11 @@ fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
     }
 }
 
+/// `host` of `stagewire:plugin/host@0.1.0`.
+fn interface_of(import: &str) -> Option<&str> {
+    import.strip_prefix(PACKAGE)?.split('@').next()
+}
+
 fn admit(import: &str) -> Result<(), Refusal> {
     let (path, version) = import.split_once('@').unwrap_or((import, ""));
     match path.strip_prefix(PACKAGE) {
@@ -167,9 +180,9 @@ fn admit(import: &str) -> Result<(), Refusal> {
 
 fn describe(engine: &Engine, ready: &Ready, name: &PluginName) -> Result<Description, String> {
     let limits = Limits::default();
-    let voice = Voice::new("-".into(), 0, name.clone(), None);
-    let described =
-        Instance::start(engine, ready, limits, voice).and_then(|mut instance| instance.describe());
+    let voice = Voice::new("-".into(), 0, name.clone(), limits.log, None);
+    let described = Instance::start(engine, ready, limits, voice, &Granted::default())
+        .and_then(|mut instance| instance.describe());
     let said = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
     Ok(Description {
         name: said.name,

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use super::error::PluginError;
+use super::grants::Granted;
 use super::instance::Instance;
 use super::limits::{Limits, why};
 use super::plugin::Plugin;
+use super::shadow::{Shadow, ShadowStatus};
 use super::voice::Voice;
 use crate::config::settings::OnError;
 use crate::event::Event;
@@ -28,6 +31,8 @@ pub struct StepSpec {
     pub settings: String,
     /// What one call may take.
     pub limits: Limits,
+    /// What the plugin may reach.
+    pub granted: Granted,
     /// What the caller does with an event that the step fails on.
     pub on_error: OnError,
 }
@@ -54,19 +59,88 @@ pub struct Failed {
     pub transient: bool,
 }
 
-/// How often a step had to do something out of the ordinary.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct StepStats {
+/// One event passing a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Passage {
+    /// What tells the event from any other, each time that it passes; none where nobody would pass again.
+    pub identity: Option<u64>,
+    /// The hash of its ordering key.
+    pub key: u64,
+}
+
+/// How a step is doing.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct StepStatus {
+    /// The route.
+    pub route: String,
+    /// Its place in the route, from 0.
+    pub step: usize,
+    /// The plugin.
+    pub plugin: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// What one call may take.
+    pub limits: Limits,
     /// Instances that were thrown away after a trap, a time-out or a broken limit.
     pub replaced: u64,
+    /// Bytes that its largest instance has.
+    pub memory: u64,
+    /// Bytes of its state, where it has one.
+    pub state: Option<u64>,
+    /// What a candidate in its shadow would do otherwise.
+    pub shadow: Option<ShadowStatus>,
+    /// The candidate that gets a share of the keys.
+    pub canary: Option<CanaryStatus>,
 }
+
+/// A candidate that gets a share of the keys.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct CanaryStatus {
+    /// Its name.
+    pub plugin: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// The share of the keys.
+    pub percent: f64,
+    /// Events that it has got.
+    pub events: u64,
+}
+
+/// A candidate for the place of a step.
+pub enum Beside {
+    /// On all events, without effect.
+    Shadow(Arc<Step>),
+    /// In earnest, for that percentage of the keys.
+    Canary(Arc<Step>, f64),
+}
+
+struct Canary {
+    step: Arc<Step>,
+    percent: f64,
+    events: AtomicU64,
+}
+
+impl Canary {
+    /// Whether events of that key are its own. Another part of the hash than the one that chooses the worker.
+    fn takes(&self, key: u64) -> bool {
+        let share = (key.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as f64 / f64::from(u32::MAX);
+        share * 100.0 < self.percent
+    }
+}
+
+/// One call in so many is measured.
+const MEASURED: u64 = 16;
 
 /// A step that is ready to run.
 pub struct Step {
     spec: StepSpec,
+    label: String,
     voice: Arc<Voice>,
     metrics: StepMetrics,
     replaced: AtomicU64,
+    seen: AtomicU64,
+    shadow: Option<(Arc<Step>, Shadow)>,
+    canary: Option<Canary>,
     /// One for each worker, and only that worker locks it.
     slots: Box<[Mutex<Option<Instance>>]>,
 }
@@ -75,25 +149,72 @@ impl Step {
     /// Instantiates and configures the plugin once for each of `workers`.
     ///
     /// # Errors
-    /// [`PluginError::Settings`] in the plugin's words, [`PluginError::Start`] where it breaks.
+    /// [`PluginError::Ungranted`], [`PluginError::Settings`] in the plugin's words, [`PluginError::Start`] where it breaks.
     pub fn prepare(spec: StepSpec, workers: usize, metrics: StepMetrics) -> Result<Self, PluginError> {
-        let voice =
-            Voice::new(spec.route.clone(), spec.index, spec.plugin.name.clone(), Some(metrics.clone()));
+        if let Some(grant) = spec.granted.lacks(&spec.plugin.needs) {
+            let (route, index, plugin) = (spec.route.clone(), spec.index, spec.plugin.name.clone());
+            return Err(PluginError::Ungranted { route, index, plugin, grant });
+        }
+        let (route, plugin, lines) = (spec.route.clone(), spec.plugin.name.clone(), spec.limits.log);
+        let voice = Voice::new(route, spec.index, plugin, lines, Some(metrics.clone()));
         let slots = (0..workers.max(1))
             .map(|_| start(&spec, &voice).map(|instance| Mutex::new(Some(instance))))
             .collect::<Result<_, _>>()
             .map_err(|refused| refused.into_error(&spec))?;
-        Ok(Self { spec, voice, metrics, replaced: AtomicU64::new(0), slots })
+        let label = format!("{} {}", spec.plugin.name, spec.plugin.digest);
+        Ok(Self {
+            label,
+            spec,
+            voice,
+            metrics,
+            replaced: AtomicU64::new(0),
+            seen: AtomicU64::new(0),
+            shadow: None,
+            canary: None,
+            slots,
+        })
     }
 
-    /// Passes one event through the plugin. Where the guest breaks, the same event is tried once more on a fresh
-    /// instance: a trap can be the fault of an earlier event.
-    pub fn run(&self, worker: usize, event: &Event) -> Outcome {
+    /// Puts a candidate beside the step.
+    ///
+    /// # Errors
+    /// [`PluginError::Engine`] where there is no thread to be had.
+    pub fn with(mut self, beside: Beside) -> Result<Self, PluginError> {
+        match beside {
+            Beside::Shadow(step) => self.shadow = Some((Arc::clone(&step), Shadow::start(step)?)),
+            Beside::Canary(step, percent) => {
+                self.canary = Some(Canary { step, percent, events: AtomicU64::new(0) });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Passes one event through the plugin, or through the candidate that its key belongs to.
+    pub fn run(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
+        if let Some(canary) = self.canary.as_ref().filter(|canary| canary.takes(passage.key)) {
+            canary.events.fetch_add(1, Ordering::Relaxed);
+            return canary.step.run(worker, event, passage);
+        }
+        let outcome = self.process(worker, event, passage);
+        if let Some((_, shadow)) = &self.shadow {
+            shadow.show(event, passage, &outcome);
+        }
+        outcome
+    }
+
+    /// Where the guest breaks, the same event is tried once more on a fresh instance: a trap can be the fault of an
+    /// earlier event.
+    fn process(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
         let mut slot = self.slots[worker % self.slots.len()].lock();
-        let outcome = match self.attempt(&mut slot, event) {
+        // Two looks at the clock and a histogram's lock take a fifth of what a small filter does.
+        let begin = self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(MEASURED).then(Instant::now);
+        let outcome = match self.attempt(&mut slot, event, passage) {
             Ok(outcome) => outcome,
-            Err(_) => self.attempt(&mut slot, event).unwrap_or_else(Outcome::Failed),
+            Err(_) => self.attempt(&mut slot, event, passage).unwrap_or_else(Outcome::Failed),
         };
+        if let Some(begin) = begin {
+            self.metrics.time.observe(begin.elapsed().as_secs_f64());
+        }
         self.count(&outcome);
         outcome
     }
@@ -103,20 +224,59 @@ impl Step {
         &self.spec
     }
 
-    /// What happened so far.
-    pub fn stats(&self) -> StepStats {
-        StepStats { replaced: self.replaced.load(Ordering::Relaxed) }
+    /// Bytes of linear memory and tables that the largest of its instances has.
+    pub fn memory(&self) -> u64 {
+        let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map_or(0, Instance::memory);
+        self.slots.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// Its plugin's name and digest, with a space between.
+    pub fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// Instances that were thrown away after a trap, a time-out or a broken limit.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> StepStatus {
+        let StepSpec { route, index, plugin, limits, granted, .. } = &self.spec;
+        StepStatus {
+            route: route.to_string(),
+            step: *index,
+            plugin: plugin.name.to_string(),
+            digest: plugin.digest.to_string(),
+            limits: *limits,
+            replaced: self.replaced(),
+            memory: self.memory(),
+            state: granted.keyvalue.as_ref().map(|bucket| bucket.used()),
+            shadow: self.shadow.as_ref().map(|(candidate, shadow)| shadow.status(candidate)),
+            canary: self.canary.as_ref().map(|canary| CanaryStatus {
+                plugin: canary.step.spec.plugin.name.to_string(),
+                digest: canary.step.spec.plugin.digest.to_string(),
+                percent: canary.percent,
+                events: canary.events.load(Ordering::Relaxed),
+            }),
+        }
     }
 
     /// `Err` means that the guest broke, and that the slot is empty.
-    fn attempt(&self, slot: &mut Option<Instance>, event: &Event) -> Result<Outcome, Failed> {
+    fn attempt(
+        &self,
+        slot: &mut Option<Instance>,
+        event: &Event,
+        passage: Passage,
+    ) -> Result<Outcome, Failed> {
+        slot.take_if(|instance| instance.is_spent());
         let instance = if let Some(instance) = slot {
             instance
         } else {
             let fresh = start(&self.spec, &self.voice);
             slot.insert(fresh.map_err(|refused| refused.into_failed(&self.spec))?)
         };
-        instance.process(event).map_err(|error| {
+        instance.process(event, passage.identity).map_err(|error| {
             *slot = None;
             self.metrics.traps.inc();
             self.replaced.fetch_add(1, Ordering::Relaxed);
@@ -135,7 +295,10 @@ impl Step {
 
 impl std::fmt::Debug for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Step").field("spec", &self.spec).field("stats", &self.stats()).finish_non_exhaustive()
+        f.debug_struct("Step")
+            .field("spec", &self.spec)
+            .field("replaced", &self.replaced())
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,7 +333,7 @@ impl NotReady {
 
 fn start(spec: &StepSpec, voice: &Arc<Voice>) -> Result<Instance, NotReady> {
     let broke = |error: wasmtime::Error| NotReady::Broke(broken(&error, spec));
-    let mut instance = spec.plugin.instance(spec.limits, Arc::clone(voice)).map_err(broke)?;
+    let mut instance = spec.plugin.instance(spec.limits, Arc::clone(voice), &spec.granted).map_err(broke)?;
     instance.configure(&spec.settings).map_err(broke)?.map_err(NotReady::Refused)?;
     Ok(instance)
 }

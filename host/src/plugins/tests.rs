@@ -26,20 +26,29 @@ fn refusal(name: &str, bytes: &[u8]) -> String {
 }
 
 fn prepare(name: &str, settings: &str, limits: Limits) -> Result<Step, PluginError> {
-    let spec = StepSpec {
+    let spec = StepSpec { settings: settings.into(), limits, ..spec(name)? };
+    Step::prepare(spec, 2, StepMetrics::detached())
+}
+
+fn spec(name: &str) -> Result<StepSpec, PluginError> {
+    Ok(StepSpec {
         route: "orders".into(),
         index: 0,
         plugin: load(name)?,
-        settings: settings.into(),
-        limits,
+        settings: "{}".into(),
+        limits: Limits::default(),
+        granted: Granted::default(),
         on_error: OnError::DeadLetter,
-    };
-    Step::prepare(spec, 2, StepMetrics::detached())
+    })
 }
 
 /// A step under the usual limits, but with time enough for a machine that is busy with other tests.
 fn step(name: &str) -> Step {
     prepare(name, "{}", Limits { time: std::time::Duration::from_secs(2), ..Limits::default() }).unwrap()
+}
+
+fn passage(identity: u64) -> Passage {
+    Passage { identity: Some(identity), key: 0 }
 }
 
 fn event(kind: &str) -> Event {
@@ -62,9 +71,9 @@ fn a_filter_keeps_and_a_plugin_says_what_it_is() {
     assert_eq!(plugin.description().description, "Keeps every event");
     assert_eq!(plugin.size, bytes("keeps-all").len());
     let step = step("keeps-all");
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep);
-    assert_eq!(step.run(7, &event("a")), Outcome::Keep);
-    assert_eq!(step.stats().replaced, 0);
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
+    assert_eq!(step.run(7, &event("a"), Passage::default()), Outcome::Keep);
+    assert_eq!(step.replaced(), 0);
 }
 
 #[test]
@@ -72,22 +81,24 @@ fn a_million_handles_do_not_add_up() {
     let step = step("edits-one");
     let event = event("a");
     for _ in 0..20_000 {
-        assert!(matches!(step.run(0, &event), Outcome::Out(_)));
+        assert!(matches!(step.run(0, &event, Passage::default()), Outcome::Out(_)));
     }
-    assert_eq!(step.stats().replaced, 0);
+    assert_eq!(step.replaced(), 0);
 }
 
 #[test]
 fn a_transform_edits_a_copy_and_passes_without_one() {
     let step = step("edits-one");
-    assert_eq!(step.run(0, &event("pass")), Outcome::Keep);
-    let Outcome::Out(events) = step.run(0, &event("a")) else { panic!("nothing came out") };
+    assert_eq!(step.run(0, &event("pass"), Passage::default()), Outcome::Keep);
+    let Outcome::Out(events) = step.run(0, &event("a"), Passage::default()) else {
+        panic!("nothing came out")
+    };
     assert_eq!(events.len(), 1);
     assert_eq!(events[0].subject(), Some("edited"));
     assert_eq!(events[0].data(), event("a").data());
     assert_eq!(events[0].data_kind(), event("a").data_kind());
     insta::assert_snapshot!(
-        reason(step.run(0, &event("invalid"))),
+        reason(step.run(0, &event("invalid"), Passage::default())),
         @r#"handed out an event that is not valid: required attribute "source" is missing"#
     );
 }
@@ -95,42 +106,47 @@ fn a_transform_edits_a_copy_and_passes_without_one() {
 #[test]
 fn a_transform_splits_in_order_and_drops_by_handing_out_nothing() {
     let step = step("splits");
-    let Outcome::Out(events) = step.run(0, &event("a")) else { panic!("nothing came out") };
+    let Outcome::Out(events) = step.run(0, &event("a"), Passage::default()) else {
+        panic!("nothing came out")
+    };
     assert_eq!(events.len(), 3);
     assert_eq!(events[0], event("a"));
     assert_eq!(events[1].attribute("part"), Some(crate::event::Value::Integer(2)));
     assert_eq!((events[2].id(), events[2].kind(), events[2].data()), ("1-3", "part", &b"{\"part\":3}"[..]));
     assert_eq!(events[2].data_kind(), crate::event::DataKind::Json);
-    assert_eq!(step.run(0, &event("none")), Outcome::Drop("the transform handed nothing out".into()));
+    assert_eq!(
+        step.run(0, &event("none"), Passage::default()),
+        Outcome::Drop("the transform handed nothing out".into())
+    );
 }
 
 #[test]
 fn an_endless_loop_is_stopped_and_the_next_event_goes_on() {
     let step = prepare("endless-loop", "{}", Limits::default()).unwrap();
-    let outcome = step.run(0, &event("loop"));
+    let outcome = step.run(0, &event("loop"), Passage::default());
     assert!(matches!(&outcome, Outcome::Failed(failed) if failed.transient));
     insta::assert_snapshot!(reason(outcome), @r#"plugin "endless-loop" took longer than 50ms"#);
-    assert_eq!(step.stats().replaced, 2, "the first instance and its replacement");
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep);
+    assert_eq!(step.replaced(), 2, "the first instance and its replacement");
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
 }
 
 #[test]
 fn too_much_memory_is_a_reason() {
     let step = step("memory-bomb");
-    insta::assert_snapshot!(reason(step.run(0, &event("bomb"))), @r#"plugin "memory-bomb" needed more than 32MiB"#);
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep);
+    insta::assert_snapshot!(reason(step.run(0, &event("bomb"), Passage::default())), @r#"plugin "memory-bomb" needed more than 32MiB"#);
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
 }
 
 #[test]
 fn endless_recursion_is_a_reason() {
     let step = step("deep-recursion");
-    insta::assert_snapshot!(reason(step.run(0, &event("deep"))), @r#"plugin "deep-recursion" recursed too deeply"#);
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep);
+    insta::assert_snapshot!(reason(step.run(0, &event("deep"), Passage::default())), @r#"plugin "deep-recursion" recursed too deeply"#);
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
 }
 
 #[test]
 fn a_trap_names_its_place() {
-    let reason = reason(step("trap").run(0, &event("trap")));
+    let reason = reason(step("trap").run(0, &event("trap"), Passage::default()));
     assert!(reason.starts_with(r#"plugin "trap" trapped: unreachable"#), "{reason}");
     assert!(reason.len() < 200, "{reason}");
 }
@@ -138,17 +154,21 @@ fn a_trap_names_its_place() {
 #[test]
 fn what_an_earlier_event_spoilt_is_mended_by_a_fresh_instance() {
     let step = step("trap");
-    assert_eq!(step.run(0, &event("poison")), Outcome::Keep);
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep, "the same event once more, on a fresh instance");
-    assert_eq!(step.stats().replaced, 1);
+    assert_eq!(step.run(0, &event("poison"), Passage::default()), Outcome::Keep);
+    assert_eq!(
+        step.run(0, &event("a"), Passage::default()),
+        Outcome::Keep,
+        "the same event once more, on a fresh instance"
+    );
+    assert_eq!(step.replaced(), 1);
 }
 
 #[test]
 fn output_is_bounded_in_bytes_and_in_events() {
     let step = step("huge-output");
-    insta::assert_snapshot!(reason(step.run(0, &event("bytes"))), @r#"plugin "huge-output" handed out more than 8MiB"#);
+    insta::assert_snapshot!(reason(step.run(0, &event("bytes"), Passage::default())), @r#"plugin "huge-output" handed out more than 8MiB"#);
     insta::assert_snapshot!(
-        reason(step.run(0, &event("events"))),
+        reason(step.run(0, &event("events"), Passage::default())),
         @r#"plugin "huge-output" handed out more than 1000 events"#
     );
 }
@@ -156,44 +176,120 @@ fn output_is_bounded_in_bytes_and_in_events() {
 #[test]
 fn a_flood_of_log_lines_does_not_stop_the_filter() {
     let step = step("log-flood");
-    assert_eq!(step.run(0, &event("a")), Outcome::Keep);
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
 }
 
 #[test]
 fn counters_of_a_plugin_are_bounded() {
     let metrics = crate::telemetry::Metrics::new();
-    let spec = StepSpec {
-        route: "orders".into(),
-        index: 0,
-        plugin: load("counts").unwrap(),
-        settings: "{}".into(),
-        limits: Limits::default(),
-        on_error: OnError::Drop,
-    };
     let step_metrics = metrics.step(&"orders".into(), 0, &"counts".into());
-    let step = Step::prepare(spec, 2, step_metrics).unwrap();
-    assert_eq!(step.run(0, &event("made")), Outcome::Keep);
-    assert_eq!(step.run(1, &event("made")), Outcome::Keep);
-    assert_eq!(step.run(0, &event("many")), Outcome::Keep);
+    let step = Step::prepare(spec("counts").unwrap(), 2, step_metrics).unwrap();
+    assert_eq!(step.run(0, &event("made"), Passage::default()), Outcome::Keep);
+    assert_eq!(step.run(1, &event("made"), Passage::default()), Outcome::Keep);
+    assert_eq!(step.run(0, &event("many"), Passage::default()), Outcome::Keep);
     let text = metrics.render();
     let counts: Vec<_> =
         text.lines().filter(|line| line.starts_with("stagewire_plugin_count_total")).collect();
-    assert_eq!(counts.len(), StepMetrics::MOST_COUNTS);
+    assert_eq!(counts.len(), StepMetrics::MOST_OWN);
     assert!(counts.iter().any(|line| line.contains(r#"name="made""#) && line.ends_with(" 4")), "{counts:?}");
+}
+
+fn about(kind: &str, subject: &str) -> Event {
+    Event::builder("1", "/test", kind).subject(subject).build().unwrap()
+}
+
+fn remembering(bucket: &Arc<Bucket>) -> Step {
+    let granted = Granted { keyvalue: Some(Arc::clone(bucket)) };
+    let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
+    let spec = StepSpec { granted, limits, ..spec("remembers").unwrap() };
+    Step::prepare(spec, 2, StepMetrics::detached()).unwrap()
+}
+
+#[test]
+fn state_needs_a_grant() {
+    assert_eq!(load("remembers").unwrap().needs, [Grant::Keyvalue]);
+    assert_eq!(load("keeps-all").unwrap().needs, []);
+    insta::assert_snapshot!(
+        prepare("remembers", "{}", Limits::default()).unwrap_err(),
+        @r#"route "orders", step 1: plugin "remembers" needs keyvalue, which the step does not grant; write `grants: { keyvalue: true }` under the step if it may have it"#
+    );
+}
+
+#[test]
+fn state_is_shared_by_workers_and_outlives_instances() {
+    let bucket = Arc::new(Bucket::new(1 << 20));
+    let step = remembering(&bucket);
+    let seen = |times: u32| Outcome::Drop(format!("seen {times} before"));
+    assert_eq!(step.run(0, &about("count", "a"), passage(1)), seen(0));
+    assert_eq!(step.run(1, &about("count", "a"), passage(2)), seen(1));
+    assert_eq!(step.run(0, &about("count", "b"), passage(3)), seen(0));
+    drop(step);
+    assert_eq!(remembering(&bucket).run(0, &about("count", "a"), passage(4)), seen(2));
+}
+
+#[test]
+fn what_fails_or_traps_writes_nothing() {
+    let step = remembering(&Arc::new(Bucket::new(1 << 20)));
+    assert_eq!(reason(step.run(0, &about("fail", "a"), passage(1))), "after a write");
+    assert!(reason(step.run(0, &about("trap", "a"), passage(2))).contains("trapped"));
+    assert_eq!(step.run(0, &about("count", "a"), passage(3)), Outcome::Drop("seen 0 before".into()));
+}
+
+#[test]
+fn an_event_that_passes_again_claims_what_it_has_claimed() {
+    let step = remembering(&Arc::new(Bucket::new(1 << 20)));
+    let claim = |identity| step.run(0, &about("claim", "evt_1"), passage(identity));
+    assert_eq!(claim(1), Outcome::Keep);
+    assert_eq!(claim(2), Outcome::Drop("claimed before".into()));
+    assert_eq!(claim(1), Outcome::Keep);
+}
+
+#[test]
+fn state_is_bounded() {
+    let step = remembering(&Arc::new(Bucket::new(200)));
+    assert_eq!(step.run(0, &about("claim", "a"), passage(1)), Outcome::Keep);
+    assert_eq!(step.run(0, &about("claim", "b"), passage(1)), Outcome::Keep);
+    let Outcome::Failed(failed) = step.run(0, &about("claim", "c"), passage(1)) else {
+        panic!("it had room")
+    };
+    assert!(failed.transient, "{failed:?}");
+    assert!(failed.reason.contains("limits.state"), "{failed:?}");
+}
+
+#[test]
+fn an_instance_is_replaced_after_its_events() {
+    let limits = Limits { recycle: Some(2), ..Limits::default() };
+    let step = prepare("grows", "{}", limits).unwrap();
+    let counts: Vec<_> = (0..5).map(|_| reason(step.run(0, &event("a"), Passage::default()))).collect();
+    assert_eq!(counts, ["1", "2", "1", "2", "1"]);
+    assert_eq!(step.replaced(), 0, "nothing broke");
+}
+
+#[test]
+fn a_plugin_of_the_first_interface_goes_on_loading() {
+    let plugin = load("interface-0-1-0").unwrap();
+    assert_eq!((plugin.interface.to_string().as_str(), plugin.kind), ("0.1.0", Kind::Transform));
+    let step = step("interface-0-1-0");
+    let Outcome::Out(events) = step.run(0, &about("a", "four"), Passage::default()) else {
+        panic!("nothing came out")
+    };
+    assert_eq!(events[0].attribute("length"), Some(crate::event::Value::Integer(4)));
 }
 
 #[test]
 fn errors_say_whether_to_try_again() {
     let step = step("transient-error");
     let failed = |reason: &str, transient| Outcome::Failed(Failed { reason: reason.into(), transient });
-    assert_eq!(step.run(0, &event("later")), failed("the moon is down", true));
-    assert_eq!(step.run(0, &event("a")), failed("not for me", false));
+    assert_eq!(step.run(0, &event("later"), Passage::default()), failed("the moon is down", true));
+    assert_eq!(step.run(0, &event("a"), Passage::default()), failed("not for me", false));
 }
 
 #[test]
 fn settings_reach_the_plugin_and_refusals_reach_people() {
     let step = prepare("stamps-version", r#"{"version":"7"}"#, Limits::default()).unwrap();
-    let Outcome::Out(events) = step.run(0, &event("a")) else { panic!("nothing came out") };
+    let Outcome::Out(events) = step.run(0, &event("a"), Passage::default()) else {
+        panic!("nothing came out")
+    };
     assert_eq!(events[0].edit().extensions, [("version".into(), OwnedValue::String("7".into()))]);
     let refused = |name, settings| prepare(name, settings, Limits::default()).unwrap_err().to_string();
     insta::assert_snapshot!(
@@ -245,7 +341,7 @@ fn what_is_no_plugin_is_refused_with_the_reason() {
 fn an_import_that_is_not_given_is_refused_by_name() {
     insta::assert_snapshot!(
         refusal("wants-network", &bytes("wants-network")),
-        @r#"plugin "wants-network": imports wasi:http/outgoing-handler@0.2.0, which needs a grant of wasi:http; this version of stagewire grants no interfaces: build for wasm32-unknown-unknown, and leave out what reaches for files, clocks, randomness or the network"#
+        @r#"plugin "wants-network": imports wasi:http/outgoing-handler@0.2.0, which needs a grant of wasi:http, and this version of stagewire has none of it: build for wasm32-unknown-unknown, and leave out what reaches for files, clocks, randomness or the network"#
     );
 }
 

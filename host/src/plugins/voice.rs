@@ -1,17 +1,17 @@
-//! What a plugin says to the host: log lines and counters, both bounded.
+//! What a plugin says to the host: log lines and metrics, both bounded.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::bindings::v0_1::host::Level;
+use super::own::Own;
 use crate::names::{PluginName, RouteName};
 use crate::telemetry::StepMetrics;
 
-/// Log lines of one step in one second; more are counted and left out.
-const LINES: u32 = 100;
 /// The longest log line.
 const LINE: usize = 4 << 10;
 
@@ -22,10 +22,13 @@ pub(super) struct Voice {
     plugin: PluginName,
     metrics: Option<StepMetrics>,
     window: Mutex<Window>,
-    counts: Mutex<Vec<(String, Counter)>>,
+    counts: Own<Counter>,
+    observations: Own<Histogram>,
 }
 
 struct Window {
+    /// The most lines in one second; more are counted and left out.
+    most: u32,
     since: Instant,
     lines: u32,
     left_out: u64,
@@ -36,10 +39,12 @@ impl Voice {
         route: RouteName,
         step: usize,
         plugin: PluginName,
+        lines: u32,
         metrics: Option<StepMetrics>,
     ) -> Arc<Self> {
-        let window = Window { since: Instant::now(), lines: 0, left_out: 0 };
-        Arc::new(Self { route, step, plugin, metrics, window: Mutex::new(window), counts: Mutex::default() })
+        let window = Mutex::new(Window { most: lines, since: Instant::now(), lines: 0, left_out: 0 });
+        let (counts, observations) = (Own::default(), Own::default());
+        Arc::new(Self { route, step, plugin, metrics, window, counts, observations })
     }
 
     pub(super) fn log(&self, level: Level, message: &str) {
@@ -52,29 +57,25 @@ impl Voice {
 
     /// The step's counter of that name; none where the name is not allowed or the step has too many.
     pub(super) fn counter(&self, name: &str) -> Option<Counter> {
-        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-        if name.is_empty() || name.len() > 64 || !name.bytes().all(allowed) {
-            self.log(Level::Warn, "a counter was left out: its name is not 1 to 64 of a-z, 0-9 and _");
-            return None;
-        }
         let metrics = self.metrics.as_ref()?;
-        let mut counts = self.counts.lock();
-        if let Some((_, counter)) = counts.iter().find(|(known, _)| known == name) {
-            return Some(counter.clone());
-        }
-        if counts.len() >= StepMetrics::MOST_COUNTS {
-            drop(counts);
-            self.log(Level::Warn, "a counter was left out: the step has as many as it may");
-            return None;
-        }
-        let counter = metrics.own(name);
-        counts.push((name.to_owned(), counter.clone()));
-        Some(counter)
+        self.counts.get(name, |name| metrics.count(name)).map_err(|why| self.log(Level::Warn, why)).ok()
+    }
+
+    /// The step's histogram of that name, as [`Self::counter`].
+    pub(super) fn histogram(&self, name: &str) -> Option<Histogram> {
+        let metrics = self.metrics.as_ref()?;
+        self.observations
+            .get(name, |name| metrics.observation(name))
+            .map_err(|why| self.log(Level::Warn, why))
+            .ok()
     }
 
     fn tell_left_out(&self, count: u64) {
         if count > 0 {
-            self.write(Level::Warn, &format!("{count} messages left out: more than {LINES} in a second"));
+            self.write(
+                Level::Warn,
+                &format!("{count} messages left out: too many in a second (`limits.log`)"),
+            );
         }
     }
 
@@ -108,9 +109,9 @@ impl Window {
         let mut left_out = 0;
         if now.duration_since(self.since) >= Duration::from_secs(1) {
             left_out = self.left_out;
-            *self = Self { since: now, lines: 0, left_out: 0 };
+            *self = Self { most: self.most, since: now, lines: 0, left_out: 0 };
         }
-        let admitted = self.lines < LINES;
+        let admitted = self.lines < self.most;
         self.lines += u32::from(admitted);
         self.left_out += u64::from(!admitted);
         (admitted, left_out)
@@ -128,23 +129,10 @@ mod tests {
     #[test]
     fn a_flood_is_cut_and_counted() {
         let start = Instant::now();
-        let mut window = Window { since: start, lines: 0, left_out: 0 };
+        let mut window = Window { most: 100, since: start, lines: 0, left_out: 0 };
         let admitted = (0..1000).filter(|_| window.admit(start).0).count();
-        assert_eq!(admitted, LINES as usize);
+        assert_eq!(admitted, 100);
         assert_eq!(window.admit(start + Duration::from_secs(1)), (true, 900));
-    }
-
-    #[test]
-    fn counters_are_bounded_and_their_names_checked() {
-        let metrics = StepMetrics::detached();
-        let voice = Voice::new("r".into(), 0, "p".into(), Some(metrics));
-        assert!(voice.counter("Bad Name").is_none());
-        assert!(voice.counter("").is_none());
-        for index in 0..StepMetrics::MOST_COUNTS {
-            assert!(voice.counter(&format!("c{index}")).is_some());
-        }
-        assert!(voice.counter("one_more").is_none());
-        assert!(voice.counter("c0").is_some());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Every metric: its name, help and labels. Rooms get handles that are resolved once, so that counting on the way of
 //! an event is one atomic addition.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,9 +34,22 @@ pub struct StepLabel {
     plugin: String,
 }
 
-/// A step's own counter.
+/// An event type; `other` once there are [`Metrics::MOST_TYPES`] of them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct CountLabel {
+pub struct TypeLabel {
+    r#type: String,
+}
+
+/// A backend's lane, and what sort of failure it was.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FailureLabel {
+    backend: String,
+    class: &'static str,
+}
+
+/// A step's own counter or histogram.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OwnLabel {
     route: String,
     step: u32,
     plugin: String,
@@ -53,6 +68,10 @@ pub struct Metrics {
     registry: Registry,
     /// Events accepted by an ingress.
     pub received: Counter,
+    /// Bytes of data of accepted events.
+    pub payload: Histogram,
+    by_type: Family<TypeLabel, Counter>,
+    types: Mutex<HashSet<String>>,
     refused: Family<ReasonLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
     matched: Family<RouteLabel, Counter>,
@@ -62,9 +81,10 @@ pub struct Metrics {
     step_dropped: Family<StepLabel, Counter>,
     step_failed: Family<StepLabel, Counter>,
     step_traps: Family<StepLabel, Counter>,
-    counts: Family<CountLabel, Counter>,
+    counts: Family<OwnLabel, Counter>,
+    observations: Family<OwnLabel, Histogram>,
     published: Family<LaneLabel, Counter>,
-    failures: Family<LaneLabel, Counter>,
+    failures: Family<FailureLabel, Counter>,
     retries: Family<LaneLabel, Counter>,
     dead: Family<LaneLabel, Counter>,
     overflowed: Family<LaneLabel, Counter>,
@@ -72,6 +92,10 @@ pub struct Metrics {
     breaker: Family<LaneLabel, Gauge>,
     queued: Family<LaneLabel, Gauge>,
     latency: Family<LaneLabel, Histogram>,
+    age: Family<LaneLabel, Histogram>,
+    step_time: Family<StepLabel, Histogram>,
+    dead_letters: Gauge,
+    journal_oldest: Gauge,
     /// The generation of the active snapshot.
     pub generation: Gauge,
     /// Snapshots swapped in.
@@ -93,18 +117,30 @@ pub struct StepMetrics {
     pub failed: Counter,
     /// Traps, time-outs and broken limits.
     pub traps: Counter,
-    own: Family<CountLabel, Counter>,
+    /// Seconds of a call.
+    pub time: Histogram,
+    counts: Family<OwnLabel, Counter>,
+    observations: Family<OwnLabel, Histogram>,
     label: StepLabel,
 }
 
 impl StepMetrics {
-    /// The most counters of its own that a step may have; `count` of more is left out.
-    pub const MOST_COUNTS: usize = 32;
+    /// The most counters, and the most histograms, of its own that a step may have; more are left out.
+    pub const MOST_OWN: usize = 32;
 
     /// The step's own counter of that name.
-    pub fn own(&self, name: &str) -> Counter {
+    pub fn count(&self, name: &str) -> Counter {
+        self.counts.get_or_create(&self.own(name)).clone()
+    }
+
+    /// The step's own histogram of that name.
+    pub fn observation(&self, name: &str) -> Histogram {
+        self.observations.get_or_create(&self.own(name)).clone()
+    }
+
+    fn own(&self, name: &str) -> OwnLabel {
         let StepLabel { route, step, plugin } = self.label.clone();
-        self.own.get_or_create(&CountLabel { route, step, plugin, name: name.to_owned() }).clone()
+        OwnLabel { route, step, plugin, name: name.to_owned() }
     }
 
     /// Counters that nobody shows, for tests.
@@ -118,8 +154,8 @@ impl StepMetrics {
 pub struct LaneMetrics {
     /// Confirmed by the backend.
     pub published: Counter,
-    /// Publishes that failed, each try counted.
-    pub failures: Counter,
+    failures: Family<FailureLabel, Counter>,
+    label: LaneLabel,
     /// Tries after the first.
     pub retries: Counter,
     /// Events that became dead letters.
@@ -134,9 +170,17 @@ pub struct LaneMetrics {
     pub queued: Gauge,
     /// Seconds from acceptance to confirmation.
     pub latency: Histogram,
+    /// Seconds from the event's `time` to confirmation.
+    pub age: Histogram,
 }
 
 impl LaneMetrics {
+    /// Counts a try that failed, by its class: a fixed word.
+    pub fn failed(&self, class: &'static str) {
+        let backend = self.label.backend.clone();
+        self.failures.get_or_create(&FailureLabel { backend, class }).inc();
+    }
+
     /// Metrics that nobody shows, for tests.
     pub fn detached() -> Self {
         Metrics::new().lane(&"test".into())
@@ -170,10 +214,36 @@ impl Metrics {
         let generation = gauge("snapshot_generation", "generation of the active snapshot");
         let journal_unsettled = gauge("journal_unsettled_events", "journalled events that are not settled");
         let journal_bytes = gauge("journal_size_bytes", "bytes of all journal segments");
+        let journal_oldest =
+            gauge("journal_oldest_unsettled_seconds", "age of the oldest event that is not settled");
+        let dead_letters = gauge("dead_letters_kept", "dead letters that wait for someone to act");
         let latency = Family::<LaneLabel, Histogram>::new_with_constructor(|| {
             Histogram::new(exponential_buckets(0.000_25, 2.0, 18))
         });
+        // A plugin measures what it likes: lengths, seconds, scores.
+        let observations = Family::<OwnLabel, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_1, 4.0, 20))
+        });
+        let age = Family::<LaneLabel, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.001, 2.0, 20))
+        });
+        let step_time = Family::<StepLabel, Histogram>::new_with_constructor(|| {
+            Histogram::new(exponential_buckets(0.000_000_25, 2.0, 20))
+        });
+        let payload = Histogram::new(exponential_buckets(64.0, 4.0, 10));
+        registry.register(
+            "event_payload_bytes",
+            "bytes of data of events that passed admission",
+            payload.clone(),
+        );
         let metrics = Self {
+            payload,
+            by_type: Family::default(),
+            types: Mutex::default(),
+            age,
+            step_time,
+            dead_letters,
+            journal_oldest,
             received,
             refused: Family::default(),
             dropped: Family::default(),
@@ -184,6 +254,7 @@ impl Metrics {
             step_failed: Family::default(),
             step_traps: Family::default(),
             counts: Family::default(),
+            observations,
             published: Family::default(),
             failures: Family::default(),
             retries: Family::default(),
@@ -212,11 +283,27 @@ impl Metrics {
             metrics.step_traps.clone(),
         );
         registry.register("plugin_count", "counters that plugins keep themselves", metrics.counts.clone());
+        registry.register(
+            "plugin_observation",
+            "values that plugins measure themselves",
+            metrics.observations.clone(),
+        );
         registry.register("events_published", "events confirmed by a backend", metrics.published.clone());
+        registry.register("events_by_type", "events that passed admission, by type", metrics.by_type.clone());
         registry.register(
             "publish_failures",
-            "publishes that a backend did not confirm",
+            "publishes that a backend did not confirm, by class",
             metrics.failures.clone(),
+        );
+        registry.register(
+            "publish_age_seconds",
+            "seconds from the event's time to confirmation",
+            metrics.age.clone(),
+        );
+        registry.register(
+            "plugin_call_seconds",
+            "seconds of a plugin's call; one call in 16 is measured",
+            metrics.step_time.clone(),
         );
         registry.register("publish_retries", "tries after the first", metrics.retries.clone());
         registry.register("dead_letters", "events that became dead letters", metrics.dead.clone());
@@ -268,7 +355,9 @@ impl Metrics {
             dropped: self.step_dropped.get_or_create(&label).clone(),
             failed: self.step_failed.get_or_create(&label).clone(),
             traps: self.step_traps.get_or_create(&label).clone(),
-            own: self.counts.clone(),
+            time: self.step_time.get_or_create(&label).clone(),
+            counts: self.counts.clone(),
+            observations: self.observations.clone(),
             label,
         }
     }
@@ -278,7 +367,7 @@ impl Metrics {
         let label = LaneLabel { backend: backend.to_string() };
         LaneMetrics {
             published: self.published.get_or_create(&label).clone(),
-            failures: self.failures.get_or_create(&label).clone(),
+            failures: self.failures.clone(),
             retries: self.retries.get_or_create(&label).clone(),
             dead: self.dead.get_or_create(&label).clone(),
             overflowed: self.overflowed.get_or_create(&label).clone(),
@@ -286,13 +375,36 @@ impl Metrics {
             breaker: self.breaker.get_or_create(&label).clone(),
             queued: self.queued.get_or_create(&label).clone(),
             latency: self.latency.get_or_create(&label).clone(),
+            age: self.age.get_or_create(&label).clone(),
+            label,
         }
     }
 
-    /// Sets what the journal says of itself.
-    pub fn journal(&self, unsettled: u64, bytes: u64) {
-        self.journal_unsettled.set(i64::try_from(unsettled).unwrap_or(i64::MAX));
-        self.journal_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    /// The most event types that are counted apart. Types are the senders' choice, and each takes memory here and in whatever
+    /// stores the metrics.
+    pub const MOST_TYPES: usize = 100;
+
+    /// The counter of an event type; that of `other` where there are too many.
+    pub fn by_type(&self, kind: &str) -> Counter {
+        let known = {
+            let mut types = self.types.lock();
+            let known = types.contains(kind);
+            known || (types.len() < Self::MOST_TYPES && types.insert(kind.to_owned()))
+        };
+        let kind = if known { kind } else { "other" }.to_owned();
+        self.by_type.get_or_create(&TypeLabel { r#type: kind }).clone()
+    }
+
+    /// Sets what the journal says of itself: events and seconds, bytes.
+    pub fn journal(&self, unsettled: u64, oldest_seconds: u64, bytes: u64) {
+        set(&self.journal_unsettled, unsettled);
+        set(&self.journal_oldest, oldest_seconds);
+        set(&self.journal_bytes, bytes);
+    }
+
+    /// Sets how many dead letters there are.
+    pub fn dead_letters(&self, count: u64) {
+        set(&self.dead_letters, count);
     }
 
     /// All of it in the OpenMetrics text format.
@@ -301,5 +413,31 @@ impl Metrics {
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
         text
+    }
+}
+
+/// Sets a gauge that is never negative.
+pub(crate) fn set(gauge: &Gauge, value: u64) {
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_beyond_the_most_are_counted_together() {
+        let metrics = Metrics::new();
+        for number in 0..Metrics::MOST_TYPES + 50 {
+            metrics.by_type(&format!("t{number}")).inc();
+        }
+        let text = metrics.render();
+        let types: Vec<_> =
+            text.lines().filter(|line| line.starts_with("stagewire_events_by_type_total")).collect();
+        assert_eq!(types.len(), Metrics::MOST_TYPES + 1);
+        assert!(
+            types.iter().any(|line| line.contains(r#"type="other""#) && line.ends_with(" 50")),
+            "{types:?}"
+        );
     }
 }

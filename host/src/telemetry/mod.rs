@@ -1,6 +1,8 @@
 //! What the host says of itself: metrics and logs. Names are declared here and nowhere else.
 
+pub mod history;
 pub mod logs;
 pub mod metrics;
 
+pub use history::History;
 pub use metrics::{LaneMetrics, Metrics, StepMetrics};

@@ -24,6 +24,17 @@ pub mod filter {
     });
 }
 
+/// Apart, so that only a plugin that keeps state imports it and needs the grant.
+#[cfg(target_arch = "wasm32")]
+pub mod state {
+    wit_bindgen::generate!({
+        path: "../../wit",
+        inline: "package stagewire:sdk; world state { import stagewire:plugin/keyvalue@0.1.0; }",
+        world: "stagewire:sdk/state",
+        generate_all,
+    });
+}
+
 pub use transform::stagewire::plugin::emitting::{Draft, Emitter, NewEvent};
 pub use transform::stagewire::plugin::event::{Attribute, Event, Value};
 pub use transform::stagewire::plugin::types::{Description, Error};

@@ -39,6 +39,7 @@ mod event;
 #[doc(hidden)]
 pub mod export;
 mod settings;
+pub mod state;
 
 pub use emitter::{Draft, Emitter, Handed, NewEvent};
 pub use event::{Event, Value};
@@ -130,6 +131,23 @@ pub fn count(name: &str, by: u64) {
     bindings::transform::stagewire::plugin::host::count(name, by);
     #[cfg(not(target_arch = "wasm32"))]
     let _ = (name, by);
+}
+
+/// Adds a value to a histogram of the plugin's own; names as in [`count`]. Natively, nothing.
+pub fn observe(name: &str, value: f64) {
+    #[cfg(target_arch = "wasm32")]
+    bindings::transform::stagewire::plugin::host::observe(name, value);
+    #[cfg(not(target_arch = "wasm32"))]
+    let _ = (name, value);
+}
+
+/// The time of this call in nanoseconds since 1970-01-01T00:00:00Z, the same from its beginning to its end. Natively, the
+/// time of [`state::test`], 0 where that is not in use.
+pub fn now() -> u64 {
+    #[cfg(target_arch = "wasm32")]
+    return bindings::transform::stagewire::plugin::host::now();
+    #[cfg(not(target_arch = "wasm32"))]
+    return state::test::now();
 }
 
 /// Exports a [`Filter`] as the plugin of this crate.

@@ -29,6 +29,10 @@ impl DeadLetters {
 }
 
 impl Retried {
+    pub(in crate::journal) fn id(&self) -> u64 {
+        self.id
+    }
+
     pub(in crate::journal) fn settled(self) {
         let store = &self.store;
         if !store.letters.contains_key(self.id.to_be_bytes()).unwrap_or(true) {

@@ -5,7 +5,7 @@
 pub mod transform {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "transform",
+        world: "stateful-transform",
         with: {
             "stagewire:plugin/event.event": crate::plugins::lent::Lent,
             "stagewire:plugin/emitting.draft": crate::plugins::emitter::Draft,
@@ -19,16 +19,19 @@ pub mod transform {
 pub mod filter {
     wasmtime::component::bindgen!({
         path: "../wit",
-        world: "filter",
+        world: "stateful-filter",
         with: {
             "stagewire:plugin/event": super::transform::stagewire::plugin::event,
             "stagewire:plugin/types": super::transform::stagewire::plugin::types,
             "stagewire:plugin/host": super::transform::stagewire::plugin::host,
+            "stagewire:plugin/keyvalue": super::transform::stagewire::plugin::keyvalue,
         },
         imports: { default: trappable },
     });
 }
 
 pub use filter::exports::stagewire::plugin::filtering::Verdict;
+pub use filter::{StatefulFilter as Filter, StatefulFilterPre as FilterPre};
 pub use transform::stagewire::plugin::types::{Description, Error};
-pub use transform::stagewire::plugin::{emitting, event, host, types};
+pub use transform::stagewire::plugin::{emitting, event, host, keyvalue, types};
+pub use transform::{StatefulTransform as Transform, StatefulTransformPre as TransformPre};

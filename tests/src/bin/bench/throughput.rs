@@ -39,3 +39,14 @@ pub(crate) async fn fsync_always_against_never() {
     let [a, b] = alternate([&always, &never], load, |round| round.rate).await;
     compare("64 connections", "/s", [("always", median(a)), ("never", median(b))], "at least 0.8");
 }
+
+/// What seeing costs: throughput with and without what became of each event.
+pub(crate) async fn with_against_without_provenance() {
+    let kept = Contender::host(FILTERED, "provenance: { enabled: true }").await;
+    let not = Contender::host(FILTERED, "provenance: { enabled: false }").await;
+    for (what, batch) in [("64 connections", 1), ("batches of 100", 100)] {
+        let load = |load: Load| load.connections(64).batch(batch);
+        let [a, b] = alternate([&kept, &not], load, |round| round.rate).await;
+        compare(what, "/s", [("kept", median(a)), ("not kept", median(b))], "at least 0.9");
+    }
+}

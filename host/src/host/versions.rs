@@ -1,0 +1,125 @@
+//! Promoting a candidate and going back to an earlier version of a plugin: a file put in place, and a swap.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::candidate::plugin_file;
+use super::history::{History, Version};
+use super::swap::{Refused, Swapper};
+use crate::names::PluginName;
+use crate::plugins::{Description, Kind};
+
+/// Where the versions are kept.
+pub(super) fn history(data: &Path) -> History {
+    History::new(data.join("plugin-versions"))
+}
+
+/// A plugin in force, with the versions that it can go back to.
+#[derive(Clone, Debug, Serialize)]
+pub struct PluginInForce {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of its file.
+    pub digest: String,
+    /// Filter or transform.
+    pub kind: Kind,
+    /// What it says of itself.
+    pub description: Description,
+    /// What it needs of `grants`.
+    pub needs: Vec<crate::plugins::Grant>,
+    /// Kept versions, the last in force first.
+    pub versions: Vec<Version>,
+}
+
+impl Swapper {
+    /// The plugins in force. Blocks.
+    pub fn plugins(&self) -> Vec<PluginInForce> {
+        let in_force = self.in_force(|workshop, _| workshop.plugins().cloned().collect::<Vec<_>>());
+        let mut plugins: Vec<_> = in_force
+            .into_iter()
+            .map(|plugin| PluginInForce {
+                name: plugin.name.to_string(),
+                digest: plugin.digest.to_string(),
+                kind: plugin.kind,
+                description: plugin.description().clone(),
+                needs: plugin.needs.clone(),
+                versions: self.history().versions(&plugin.name),
+            })
+            .collect();
+        plugins.sort_by(|a, b| a.name.cmp(&b.name));
+        plugins
+    }
+
+    /// Puts an earlier version in place and swaps it in: the last one before, or the one whose digest begins so. Blocks.
+    ///
+    /// # Errors
+    /// That there is none, or why the swap was refused; the plugin's file is then as it was.
+    pub fn roll_back(&self, name: &PluginName, to: Option<&str>) -> Result<u64, Refused> {
+        let (now, file) = self.in_force(|workshop, settings| {
+            let now = workshop.plugin_in_force(name).map(|plugin| plugin.digest);
+            (now, plugin_file(&settings.plugins.directory, name))
+        });
+        let version = self.history().find(name, now, to).map_err(|problem| vec![problem])?;
+        self.put_in_place(&version, &file)
+    }
+
+    /// Puts a step's candidate (its `shadow` or `canary`) in the plugin's place and swaps it in. Blocks.
+    ///
+    /// # Errors
+    /// That there is none or more than one, or why the swap was refused; the plugin's file is then as it was.
+    pub fn promote(&self, name: &PluginName, from: Option<&PluginName>) -> Result<u64, Refused> {
+        let candidates = self.candidates_of(name);
+        let candidate = match (from, candidates.as_slice()) {
+            (Some(from), _) if candidates.contains(from) => from,
+            (None, [only]) => only,
+            (None, [_, _, ..]) => return Err(refusal(name, "several candidates; name one", &candidates)),
+            (None, []) => return Err(refusal(name, "no candidate: no step names a shadow or canary", &[])),
+            (Some(_), _) => return Err(refusal(name, "no such candidate", &candidates)),
+        };
+        let file = |name| self.in_force(|_, settings| plugin_file(&settings.plugins.directory, name));
+        let (candidate, file) = (file(candidate), file(name));
+        self.put_in_place(&candidate, &file)
+    }
+
+    fn candidates_of(&self, name: &PluginName) -> Vec<PluginName> {
+        let mut candidates: Vec<PluginName> = self.in_force(|_, settings| {
+            let steps = settings.routes.iter().flat_map(|route| &route.steps);
+            let beside = steps.filter(|step| step.plugin == *name).flat_map(|step| step.plugins().skip(1));
+            beside.map(|(_, other)| other.clone()).collect()
+        });
+        candidates.sort();
+        candidates.dedup();
+        candidates
+    }
+
+    fn put_in_place(&self, from: &Path, file: &Path) -> Result<u64, Refused> {
+        let cannot = |error: std::io::Error| {
+            Refused::from(vec![format!(
+                "cannot put {} in place of {}: {error}",
+                from.display(),
+                file.display()
+            )])
+        };
+        let before = std::fs::read(file).map_err(cannot)?;
+        let half = half_written(file);
+        std::fs::copy(from, &half).and_then(|_| std::fs::rename(&half, file)).map_err(cannot)?;
+        self.reload_blocking().inspect_err(|_| {
+            // What was refused does not lie there for the next start.
+            if let Err(error) = std::fs::write(&half, before).and_then(|()| std::fs::rename(&half, file)) {
+                tracing::error!(%error, file = %file.display(), "cannot put the plugin's file back");
+            }
+        })
+    }
+}
+
+/// Beside the file, under a name that is no plugin's: renamed in one step.
+fn half_written(file: &Path) -> PathBuf {
+    file.with_extension("wasm.writing")
+}
+
+fn refusal(name: &PluginName, why: &str, candidates: &[PluginName]) -> Refused {
+    let known: Vec<_> = candidates.iter().map(PluginName::as_str).collect();
+    let known = if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) };
+    vec![format!("plugin {name} has {why}{known}")].into()
+}
