@@ -134,6 +134,14 @@ impl<'a> Event<'a> {
         }
     }
 
+    /// What orders events among themselves: the `partitionkey` extension, else `subject`, else `source`.
+    pub fn ordering_key(&self) -> String {
+        match self.attribute("partitionkey") {
+            Some(Value::Text(key)) => key,
+            _ => self.subject().unwrap_or_else(|| self.source()),
+        }
+    }
+
     /// The length of `data` in bytes, without copying it; none where the event has no data.
     pub fn data_length(&self) -> Option<u64> {
         match &self.0 {
@@ -238,5 +246,28 @@ impl From<Value> for bindings::Value {
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i32> for Value {
+    fn from(number: i32) -> Self {
+        Self::Integer(number)
+    }
+}
+
+/// As it is written in a header or a template.
+impl std::fmt::Display for Value {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Integer(number) => number.fmt(f),
+            Self::Boolean(flag) => flag.fmt(f),
+        }
     }
 }

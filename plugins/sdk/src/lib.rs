@@ -31,6 +31,9 @@
 //!
 //! Build it with `cargo build --release --target wasm32-unknown-unknown` as a `cdylib` and drop the `.wasm` file into
 //! the host's plugin directory. `cargo test` runs natively: [`Event::test`] and [`Emitter::test`] stand in for the host.
+//!
+//! What several plugins need is behind features: `json` (one value, or the rest, of JSON text without a tree),
+//! `template` (`{type}-{/order/id}`) and `pattern` (`com.example.*`).
 
 #[doc(hidden)]
 pub mod bindings;
@@ -38,11 +41,23 @@ mod emitter;
 mod event;
 #[doc(hidden)]
 pub mod export;
+#[cfg(feature = "json")]
+pub mod json;
+#[cfg(feature = "pattern")]
+mod pattern;
+mod schema;
 mod settings;
 pub mod state;
+#[cfg(feature = "template")]
+mod template;
 
 pub use emitter::{Draft, Emitter, Handed, NewEvent};
 pub use event::{Event, Value};
+#[cfg(feature = "pattern")]
+pub use pattern::Pattern;
+pub use schema::check_schema;
+#[cfg(feature = "template")]
+pub use template::Template;
 
 /// A filter's decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
