@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-pub use crate::bindings::NewEvent;
+pub use crate::bindings::{Attribute, NewEvent};
 use crate::event::{Made, Value};
 use crate::{Error, Event, bindings};
 

@@ -43,6 +43,7 @@ mod event;
 pub mod export;
 #[cfg(feature = "json")]
 pub mod json;
+mod otherwise;
 #[cfg(feature = "pattern")]
 mod pattern;
 mod schema;
@@ -51,8 +52,9 @@ pub mod state;
 #[cfg(feature = "template")]
 mod template;
 
-pub use emitter::{Draft, Emitter, Handed, NewEvent};
+pub use emitter::{Attribute, Draft, Emitter, Handed, NewEvent};
 pub use event::{Event, Value};
+pub use otherwise::Otherwise;
 #[cfg(feature = "pattern")]
 pub use pattern::Pattern;
 pub use schema::check_schema;

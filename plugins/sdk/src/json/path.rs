@@ -104,6 +104,11 @@ impl Place {
         Ok(Self { parts, text: text.into() })
     }
 
+    /// The member of that name.
+    pub fn member(name: &str) -> Self {
+        Self { parts: vec![Part::Key(name.into())], text: name.into() }
+    }
+
     /// The names on the way, where all of them are members of objects.
     pub fn keys(&self) -> Option<Vec<&str>> {
         let key = |part| match part {
