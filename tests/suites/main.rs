@@ -18,6 +18,7 @@ mod rabbitmq;
 mod redis;
 mod reload;
 mod settings;
+mod shipped;
 mod shutdown;
 mod swaps;
 mod tls;
