@@ -10,7 +10,8 @@ use crate::shell::{cargo, root, target};
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// Where each workspace is, and below the target directory where its `.wasm` files go.
-const PLACES: [(&str, &str); 2] = [("plugins", "plugins"), ("tests/guests", "guests")];
+const PLACES: [(&str, &str); 3] =
+    [("plugins", "plugins"), ("plugins/schema-check", "plugins"), ("tests/guests", "guests")];
 
 /// The guest whose builds tell their version.
 const STAMPS: &str = "tests/guests/stamps-version";
@@ -21,7 +22,7 @@ pub(crate) fn workspaces() -> Vec<PathBuf> {
     paths.filter(|path| path.join("Cargo.toml").is_file()).collect()
 }
 
-/// Builds both workspaces and lays every plugin under its crate's name into `target/plugins` or `target/guests`.
+/// Builds all workspaces and lays every plugin under its crate's name into `target/plugins` or `target/guests`.
 pub(crate) fn build() -> Result<()> {
     for (source, place) in PLACES {
         let source = root().join(source);
@@ -53,7 +54,7 @@ fn stamps() -> Result<()> {
     Ok(())
 }
 
-/// Lints both workspaces.
+/// Lints all workspaces.
 pub(crate) fn lint() -> Result<()> {
     for source in workspaces() {
         cargo(&["clippy", "--quiet", "--release", "--target", WASM, "--target-dir"])
@@ -67,14 +68,14 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Runs the plugins' unit tests, natively.
 pub(crate) fn test() -> Result<()> {
-    let plugins = root().join("plugins");
-    if !plugins.join("Cargo.toml").is_file() {
-        return Ok(());
+    let plugins = PLACES.iter().filter(|(_, place)| *place == "plugins").map(|(source, _)| root().join(source));
+    for plugins in plugins.filter(|path| path.join("Cargo.toml").is_file()) {
+        cargo(&["test", "--quiet", "--workspace", "--all-features", "--target-dir"])
+            .args([target().join("wasm/tests")])
+            .within(plugins)
+            .run()?;
     }
-    cargo(&["test", "--quiet", "--workspace", "--target-dir"])
-        .args([target().join("wasm/tests")])
-        .within(plugins)
-        .run()
+    Ok(())
 }
 
 /// Copies `type_filter.wasm` to `type-filter.wasm`: a plugin is named by its file, and reads like its crate.

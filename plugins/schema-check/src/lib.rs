@@ -164,6 +164,14 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_without_an_end_is_no_endless_loop() {
+        let schema = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "allOf": [{ "$ref": "#/$defs/a" }] } } });
+        if let Ok(mut check) = check(json!({ "schema": schema })) {
+            let _ = check.keep(&Event::test().data_json("{}"));
+        }
+    }
+
+    #[test]
     fn formats_are_checked_where_asked_for() {
         let mail = Event::test().data_json(r#"{"mail":"no address"}"#);
         let schema = json!({ "properties": { "mail": { "format": "email" } } });

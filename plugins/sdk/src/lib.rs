@@ -43,21 +43,27 @@ mod event;
 pub mod export;
 #[cfg(feature = "json")]
 pub mod json;
+#[cfg(feature = "template")]
+mod key;
 mod otherwise;
 #[cfg(feature = "pattern")]
 mod pattern;
 mod schema;
 mod settings;
 pub mod state;
+mod span;
 #[cfg(feature = "template")]
 mod template;
 
 pub use emitter::{Attribute, Draft, Emitter, Handed, NewEvent};
 pub use event::{Event, Value};
+#[cfg(feature = "template")]
+pub use key::Key;
 pub use otherwise::Otherwise;
 #[cfg(feature = "pattern")]
 pub use pattern::Pattern;
 pub use schema::check_schema;
+pub use span::Span;
 #[cfg(feature = "template")]
 pub use template::Template;
 
