@@ -4,7 +4,8 @@ mod place;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod seeds;
 
-use jsonschema::Validator;
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{ValidationError, Validator};
 use serde::Deserialize;
 use serde_json::Value;
 use stagewire_plugin::{Error, Event, Filter, Otherwise, Verdict};
@@ -60,11 +61,7 @@ impl Filter for SchemaCheck {
             );
         }
         let validator = jsonschema::options().should_validate_formats(formats).build(&schema);
-        let validator = validator.map_err(|error| {
-            let place = error.instance_path().as_str();
-            let place = if place.is_empty() { "its root" } else { place };
-            format!("`schema` cannot be used, at {place}: {error}; references must stay inside of it, as `#/$defs/x`")
-        })?;
+        let validator = validator.map_err(|error| refusal(&error))?;
         Ok(Self { validator, names: Names::of(&schema), invalid, not_json })
     }
 
@@ -83,6 +80,17 @@ impl Filter for SchemaCheck {
 }
 
 stagewire_plugin::filter!(SchemaCheck);
+
+/// Why a schema cannot be used.
+fn refusal(error: &ValidationError<'_>) -> String {
+    if let ValidationErrorKind::Referencing(error) = error.kind() {
+        return format!(
+            "`schema` refers to what is not in it ({error}); write it under `$defs`, and refer to `#/$defs/x`"
+        );
+    }
+    let place = Some(error.instance_path().as_str()).filter(|place| !place.is_empty()).unwrap_or("/");
+    format!("`schema` is no JSON Schema, at {place}: {error}")
+}
 
 #[cfg(test)]
 mod tests {
@@ -185,8 +193,8 @@ mod tests {
             (json!("order.json"), "write it inline"),
             (json!({ "type": "objekt" }), "at /type: "),
             (json!({ "properties": { "a": { "pattern": "(" } } }), "at /properties/a/pattern: "),
-            (json!({ "$ref": "https://example.com/order.json" }), "references must stay inside of it"),
-            (json!({ "$ref": "#/$defs/none" }), "references must stay inside of it"),
+            (json!({ "$ref": "https://example.com/order.json" }), "write it under `$defs`"),
+            (json!({ "$ref": "#/$defs/none" }), "write it under `$defs`"),
         ] {
             let said = check(json!({ "schema": schema })).unwrap_err();
             assert!(said.contains(why), "{said}");
