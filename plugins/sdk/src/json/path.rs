@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 /// A field, written as `name` (at any depth), `a.b`, `$.a.b[*].c`, or as the JSON Pointer `/a/b/0` (RFC 6901).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Path {
+pub struct Path(Means);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Means {
     /// A field of that name, wherever it is.
     Name(String),
     /// The field at this place.
@@ -13,7 +16,7 @@ pub enum Path {
 
 /// One step of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
+pub(super) enum Part {
     /// A member of an object.
     Key(String),
     /// Any element of an array.
@@ -48,34 +51,32 @@ impl Path {
     /// Reads a path; the error says how to write one.
     pub fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
-            return pointer(text).map(Self::Place);
+            return pointer(text).map(|parts| Self(Means::Place(parts)));
         }
         let (rooted, body) = match text.strip_prefix("$.") {
             Some(body) => (true, body),
             None => (false, text),
         };
-        match dotted(text, body)? {
-            parts if rooted => Ok(Self::Place(parts)),
-            parts => match parts.as_slice() {
-                [Part::Key(name)] => Ok(Self::Name(name.clone())),
-                _ => Ok(Self::Place(parts)),
-            },
-        }
+        let parts = dotted(text, body)?;
+        Ok(Self(match parts.as_slice() {
+            [Part::Key(name)] if !rooted => Means::Name(name.clone()),
+            _ => Means::Place(parts),
+        }))
     }
 
     /// Whether this path names where the walk is.
     pub fn matches(&self, trail: &[Step<'_>]) -> bool {
-        match self {
-            Self::Name(name) => matches!(trail.last(), Some(Step::Key(key)) if key == name),
-            Self::Place(parts) => parts.len() == trail.len() && along(parts, trail),
+        match &self.0 {
+            Means::Name(name) => matches!(trail.last(), Some(Step::Key(key)) if key == name),
+            Means::Place(parts) => parts.len() == trail.len() && along(parts, trail),
         }
     }
 
     /// How this path stands to where the walk is.
     pub fn reach(&self, trail: &[Step<'_>]) -> Reach {
-        match self {
+        match &self.0 {
             _ if self.matches(trail) => Reach::Here,
-            Self::Place(parts) if parts.len() <= trail.len() || !along(parts, trail) => Reach::Elsewhere,
+            Means::Place(parts) if parts.len() <= trail.len() || !along(parts, trail) => Reach::Elsewhere,
             _ => Reach::Below,
         }
     }
@@ -93,9 +94,9 @@ impl Place {
     pub fn parse(text: &str) -> Result<Self, String> {
         let parts = match text {
             "$" => Vec::new(),
-            _ => match Path::parse(text)? {
-                Path::Name(name) => vec![Part::Key(name)],
-                Path::Place(parts) => parts,
+            _ => match Path::parse(text)?.0 {
+                Means::Name(name) => vec![Part::Key(name)],
+                Means::Place(parts) => parts,
             },
         };
         if parts.contains(&Part::Any) {
