@@ -27,7 +27,7 @@ pub(crate) fn build() -> Result<()> {
     for (source, place) in PLACES {
         let source = root().join(source);
         if source.join("Cargo.toml").is_file() {
-            let built = target().join("wasm").join(place);
+            let built = target().join("wasm").join(source.file_name().unwrap_or_default());
             cargo(&["build", "--quiet", "--release", "--target", WASM, "--target-dir"])
                 .args([&built])
                 .within(&source)
@@ -68,7 +68,8 @@ pub(crate) fn lint() -> Result<()> {
 
 /// Runs the plugins' unit tests, natively.
 pub(crate) fn test() -> Result<()> {
-    let plugins = PLACES.iter().filter(|(_, place)| *place == "plugins").map(|(source, _)| root().join(source));
+    let plugins =
+        PLACES.iter().filter(|(_, place)| *place == "plugins").map(|(source, _)| root().join(source));
     for plugins in plugins.filter(|path| path.join("Cargo.toml").is_file()) {
         cargo(&["test", "--quiet", "--workspace", "--all-features", "--target-dir"])
             .args([target().join("wasm/tests")])
