@@ -1,10 +1,10 @@
-//! The shipped plugins as wasm, by their cases and the page and the readmes that describe them.
+//! The shipped plugins as wasm, by their cases and in a running host; and the page and the readmes that describe them.
 
 use std::collections::BTreeMap;
 use std::process::Output;
 
 use serde_json::{Value, json};
-use stagewire_tests::{Host, places};
+use stagewire_tests::{Host, Redis, places};
 
 fn readme(plugin: &str) -> String {
     let path = places::root().join("plugins").join(plugin).join("README.md");
@@ -47,6 +47,54 @@ async fn the_route_of_each_readme_is_accepted() {
         let output = host.run(&["validate", &settings.to_string_lossy()]).await;
         assert!(output.status.success(), "{name}: {}", said(&output));
     }
+}
+
+/// The settings of a plugin in a route of its own, which delivers to Redis.
+fn through(redis: &Redis, plugin: &str, settings: &str) -> String {
+    format!(
+        "{}routes:\n  - name: r\n    steps:\n      - plugin: {plugin}\n        grants: {{ keyvalue: true }}\n        settings: {settings}\n    deliver: [redis_streams]\n",
+        redis.events_section()
+    )
+}
+
+/// An event with what more it is to have.
+fn event(id: &str, more: &Value) -> Value {
+    let mut event = json!({ "specversion": "1.0", "id": id, "source": "/test", "type": "t", "subject": id });
+    let all = event.as_object_mut().expect("an object");
+    all.extend(more.as_object().expect("an object").clone());
+    event
+}
+
+#[tokio::test]
+async fn dedupe_remembers_through_a_restart_on_all_workers() {
+    let redis = Redis::start().await;
+    let settings = through(&redis, "dedupe", "{ by: [/order], window: 1h }");
+    let mut host = Host::with(settings).plugins(&["dedupe"]).start().await;
+    let order = |id: &str, order: u32| event(id, &json!({ "data": { "order": order } }));
+    // Each has a subject of its own, and so they are spread over the workers.
+    let events: Vec<Value> = (0..40).map(|n| order(&n.to_string(), n % 4)).collect();
+    host.send_all(&events).await;
+    host.has_settled().await;
+    assert_eq!(redis.stream("nlp-events").ids().await.len(), 4, "one for each order");
+    host.terminate().await;
+    host.restart().await;
+    host.send_all(&[order("again", 1), order("new", 7)]).await;
+    host.has_settled().await;
+    let ids = redis.stream("nlp-events").ids().await;
+    assert_eq!((ids.len(), ids.last().map(String::as_str)), (5, Some("new")));
+}
+
+#[tokio::test]
+async fn throttle_has_a_bucket_for_each_key_on_all_workers() {
+    let redis = Redis::start().await;
+    let settings = through(&redis, "throttle", "{ rate: 3, per: 1h, by: [tenant] }");
+    let host = Host::with(settings).plugins(&["throttle"]).start().await;
+    let event = |n: u32| event(&n.to_string(), &json!({ "tenant": if n % 5 == 0 { "b" } else { "a" } }));
+    host.send_all(&(0..40).map(event).collect::<Vec<_>>()).await;
+    host.has_settled().await;
+    let events = redis.stream("nlp-events").events().await;
+    let of = |tenant: &str| events.iter().filter(|event| event["tenant"] == tenant).count();
+    assert_eq!((of("a"), of("b")), (3, 3));
 }
 
 /// The rows of the tables in a page: the cells between the bars.
