@@ -50,8 +50,8 @@ mod otherwise;
 mod pattern;
 mod schema;
 mod settings;
-pub mod state;
 mod span;
+pub mod state;
 #[cfg(feature = "template")]
 mod template;
 
