@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagewire_tests::arrival;
-use stagewire_tests::brokers::{self, Broker};
+use stagewire_tests::brokers::{self, Broker, Mistake};
 use stagewire_tests::host::BATCHED;
 use stagewire_tests::load::{Load, Running};
 use stagewire_tests::peers::{self, all_canonical};
 use stagewire_tests::waiting::{PATIENCE, until};
-use stagewire_tests::{Host, Redis};
+use stagewire_tests::{Host, Redis, places};
 
 /// Load that writes down what was acknowledged, and is some way under way.
 async fn flowing(host: &Host) -> Running {
@@ -88,10 +88,11 @@ async fn outlives_a_crash_of_the_host<B: Broker>() {
     all_arrive(&broker, &host, load).await;
 }
 
-/// Each likely mistake is said by the lane in words that name the mend, and the host goes on.
+/// Each likely mistake is said by the lane in words that name the mend, as its page has them, and the host goes on.
 async fn says_what_is_wrong<B: Broker>() {
     let broker = B::start().await;
     let redis = Redis::start().await;
+    let mut rows = Vec::new();
     for (index, mistake) in broker.mistakes().into_iter().enumerate() {
         let settings = format!(
             "{}    - {{ name: beside, type: redis_streams, config: {{ url: \"{}\" }} }}\n",
@@ -106,10 +107,77 @@ async fn says_what_is_wrong<B: Broker>() {
             assert!(error.contains(part), "{} {}: {part:?} is missing: {error}", B::KIND, mistake.name);
         }
         assert!(!error.contains("wrong-secret"), "a secret is shown: {error}");
-        println!("| {} | {} | `{error}` |", B::KIND, mistake.name);
         // The lane beside it is not held up.
         redis.stream("nlp-events").has(index + 1).await;
+        rows.push((mistake, error));
     }
+    is_on_its_page::<B>(&rows);
+}
+
+/// The page of a broker in the docs, made anew where that is asked for (`STAGEWIRE_UPDATE_DOCS=1`).
+fn page_of<B: Broker>(rows: &[(Mistake, String)]) -> String {
+    let name = B::NAME.to_lowercase().replace(' ', "-");
+    let file = places::root().join(format!("docs/backends/mistakes/{name}.md"));
+    if std::env::var_os("STAGEWIRE_UPDATE_DOCS").is_some() {
+        let mut page = format!(
+            "# {}: what is said when something is wrong\n\nMade from the contract suite; ports, directories and times differ.\n\n| mistake | what `stagewire status` says |\n| --- | --- |\n",
+            B::NAME
+        );
+        for (mistake, said) in rows {
+            page += &format!("| {} | {} |\n", mistake.name, everywhere_the_same(said).replace('|', "\\|"));
+        }
+        std::fs::write(&file, page).expect("the docs can be written");
+    }
+    std::fs::read_to_string(&file).unwrap_or_default()
+}
+
+/// The page has a row for each mistake, and in it what the lane must say. The details in between are the libraries' own words, which
+/// differ by timing: whether a peer closes or resets, for one.
+fn is_on_its_page<B: Broker>(rows: &[(Mistake, String)]) {
+    let page = page_of::<B>(rows);
+    let said: Vec<_> = page.lines().filter(|line| line.starts_with("| ")).skip(2).collect();
+    let update = "run this test with STAGEWIRE_UPDATE_DOCS=1";
+    assert_eq!(
+        said.len(),
+        rows.len(),
+        "docs/backends/mistakes: {} has not a row for each mistake; {update}",
+        B::NAME
+    );
+    for (row, (mistake, _)) in said.iter().zip(rows) {
+        let whole = row.starts_with(&format!("| {} |", mistake.name))
+            && mistake.says.iter().all(|part| row.contains(part));
+        assert!(
+            whole,
+            "docs/backends/mistakes: {}: {:?} is out of date: {row}; {update}",
+            B::NAME,
+            mistake.name
+        );
+    }
+}
+
+/// A message without what is chosen anew for each run: ports, and temporary directories.
+fn everywhere_the_same(message: &str) -> String {
+    let mut same = String::new();
+    let mut rest = message;
+    while let Some(at) = ["127.0.0.1:", "localhost:", "[::1]:"]
+        .iter()
+        .filter_map(|host| rest.find(host).map(|at| at + host.len()))
+        .min()
+    {
+        same += &rest[..at];
+        rest = rest[at..].trim_start_matches(|c: char| c.is_ascii_digit());
+        same += "PORT";
+    }
+    same += rest;
+    let temporary = std::env::temp_dir();
+    let temporary = format!("{}/.tmp", temporary.display());
+    while let Some(at) = same.find(&temporary) {
+        let end = same[at + temporary.len()..]
+            .find(['/', '"', ' '])
+            .map_or(same.len(), |end| at + temporary.len() + end);
+        same.replace_range(at..end, "DIRECTORY");
+    }
+    same
 }
 
 async fn lane_error(host: &Host, backend: &str, mistake: &str) -> String {

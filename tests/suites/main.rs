@@ -14,6 +14,7 @@ mod kafka;
 mod lanes;
 mod nats;
 mod plugins;
+mod privacy;
 mod rabbitmq;
 mod redis;
 mod reload;

@@ -39,7 +39,7 @@ pub(super) async fn resume(State(view): State<Arc<View>>, Path(name): Path<Strin
     set_paused(&view, &name, false)
 }
 
-/// A backend has a lane for each of its receivers, named `NAME` or `NAME/…`.
+/// A backend has a lane for each of its receivers.
 fn set_paused(view: &View, name: &str, paused: bool) -> Response {
     let lanes: Vec<_> = view.swapper.lanes_of(name);
     if lanes.is_empty() {

@@ -4,6 +4,7 @@ use comfy_table::{Table, presets};
 use serde_json::Value;
 
 use super::{AdminAddress, Failure, Outcome, say};
+use crate::config::units::Size;
 
 /// Show a running host: rules in force, journal, lanes
 #[derive(clap::Args)]
@@ -49,9 +50,6 @@ fn picture(status: &Value) -> String {
     let list = |key: &str| status[key].as_array().map(Vec::as_slice).unwrap_or_default();
     let routes: Vec<_> = list("routes").iter().filter_map(Value::as_str).collect();
     lines.push(format!("routes   {}", routes.join(", ")));
-    for plugin in list("plugins") {
-        lines.push(format!("plugin   {}  {}", text(plugin, "name"), text(plugin, "digest")));
-    }
     let journal = &status["journal"];
     lines.push(format!(
         "journal  {} unsettled of {} accepted, {} bytes on disk",
@@ -60,6 +58,9 @@ fn picture(status: &Value) -> String {
         text(journal, "bytes")
     ));
     lines.push(format!("dead letters  {}", text(status, "dead_letters")));
+    if !list("steps").is_empty() {
+        lines.push(steps(list("steps")));
+    }
     lines.push(lanes(list("lanes")));
     if let Some(refused) = status["refused"].as_object() {
         lines.push("last candidate refused:".into());
@@ -68,6 +69,48 @@ fn picture(status: &Value) -> String {
         lines.extend(problems.iter().filter_map(Value::as_str).map(|problem| format!("  {problem}")));
     }
     lines.join("\n")
+}
+
+fn steps(steps: &[Value]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["route", "step", "plugin", "digest", "memory", "state", "replaced", "beside it"]);
+    for step in steps {
+        let digest = text(step, "digest");
+        let bytes =
+            |key: &str| step[key].as_u64().map_or_else(|| "-".into(), |bytes| Size(bytes).to_string());
+        let number = step["step"].as_u64().map_or_else(|| "-".into(), |number| (number + 1).to_string());
+        table.add_row([
+            text(step, "route"),
+            number,
+            text(step, "plugin"),
+            digest.get(..19).unwrap_or(&digest).to_owned(),
+            bytes("memory"),
+            bytes("state"),
+            text(step, "replaced"),
+            beside(step),
+        ]);
+    }
+    table.to_string()
+}
+
+/// A step's candidates, and what they have shown so far.
+fn beside(step: &Value) -> String {
+    let shadow = step["shadow"].as_object().map(|_| {
+        let shadow = &step["shadow"];
+        let (differed, compared) = (text(shadow, "differed"), text(shadow, "compared"));
+        format!("shadow {}: {differed} of {compared} differ", text(shadow, "plugin"))
+    });
+    let canary = step["canary"].as_object().map(|_| {
+        let canary = &step["canary"];
+        format!(
+            "canary {}: {} %, {} events",
+            text(canary, "plugin"),
+            text(canary, "percent"),
+            text(canary, "events")
+        )
+    });
+    shadow.into_iter().chain(canary).collect::<Vec<_>>().join("; ")
 }
 
 fn lanes(lanes: &[Value]) -> String {
@@ -96,7 +139,10 @@ fn lanes(lanes: &[Value]) -> String {
             "retries",
             "error",
         ];
-        table.add_row(columns.map(|column| text(lane, column)));
+        table.add_row(columns.map(|column| match column {
+            "state" if lane["paused"] == true => "paused".into(),
+            _ => text(lane, column),
+        }));
     }
     table.to_string()
 }

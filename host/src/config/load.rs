@@ -216,6 +216,13 @@ impl Reading<'_> {
     fn relations(&mut self, settings: &Settings, tree: &Node) {
         self.backends(settings, tree);
         self.routes(settings, tree);
+        for (node, rule) in tree.at(&["privacy"]).items().iter().zip(&settings.privacy) {
+            for (field, text) in node.at(&["fields"]).items().iter().zip(&rule.fields) {
+                if let Err(problem) = stagewire_plugin::json::Path::parse(text) {
+                    self.fault(Fault::new(field.place.clone(), problem));
+                }
+            }
+        }
         if !settings.host.admin.listen.ip().is_loopback() {
             let place = tree.at(&["host", "admin", "listen"]).place.clone();
             let message = format!(

@@ -111,4 +111,6 @@ pub fn schema() -> serde_json::Value {
 }
 
 #[cfg(test)]
+mod mistakes;
+#[cfg(test)]
 mod tests;

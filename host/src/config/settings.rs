@@ -23,6 +23,8 @@ pub struct Settings {
     pub host: Host,
     /// Where plugins are found, and what they may do unless a step says otherwise.
     pub plugins: Plugins,
+    /// What events may not carry: looked for on the way in, before anything is kept.
+    pub privacy: Vec<Privacy>,
     /// Rules: inline. Without any, every event goes to the configured backends.
     pub routes: Vec<Route>,
 }
@@ -446,6 +448,67 @@ pub struct Breaker {
 impl Default for Breaker {
     fn default() -> Self {
         Self { failure_rate: 0.5, window: Span::millis(10_000), least: 20, pause: Span::millis(1_000) }
+    }
+}
+
+/// One of `privacy`: what events of some types may not carry. Without `fields` and `types` it is about the texts of the
+/// inter-stage document's payloads.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Privacy {
+    /// The types that it is about, whole or by their beginning and a star.
+    pub types: Vec<String>,
+    /// Fields of their data: a name at any depth, or a path as `a.b`, `$.a.b[*].c` or `/a/b/0`.
+    pub fields: Vec<String>,
+    /// The longest string in their data; an event with a longer one is refused.
+    pub max_string: Option<Size>,
+    /// What becomes of an event that has such a field.
+    pub action: PrivacyAction,
+}
+
+impl Default for Privacy {
+    fn default() -> Self {
+        let fields = [
+            "text",
+            "raw_text",
+            "full_text",
+            "cleaned_text",
+            "original_text",
+            "content",
+            "raw_content",
+            "html",
+            "raw_html",
+        ];
+        Self {
+            types: vec!["com.storytelling.*".into()],
+            fields: fields.map(Into::into).into(),
+            max_string: None,
+            action: PrivacyAction::default(),
+        }
+    }
+}
+
+/// What becomes of an event that has a forbidden field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PrivacyAction {
+    /// It is refused, with its whole batch.
+    #[default]
+    Reject,
+    /// The field is taken out.
+    Remove,
+    /// `"***"` stands in place of the field's value.
+    Mask,
+}
+
+impl PrivacyAction {
+    /// The word for metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Remove => "remove",
+            Self::Mask => "mask",
+        }
     }
 }
 

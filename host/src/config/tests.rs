@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Loaded, String> {
+pub(super) fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Loaded, String> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("s.yaml");
     std::fs::write(&path, text).unwrap();

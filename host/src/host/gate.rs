@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 
+use super::privacy::Privacy;
 use crate::Event;
 use crate::config::Settings;
 use crate::config::settings::PublishEvents;
@@ -29,15 +30,17 @@ struct Rules {
     enabled: bool,
     publish: PublishEvents,
     max_hops: i32,
+    privacy: Privacy,
 }
 
 impl Rules {
-    fn new(settings: &Settings) -> Self {
+    fn new(settings: &Settings, privacy: Privacy) -> Self {
         let events = settings.events.as_ref();
         Self {
             enabled: events.is_some_and(|events| events.enabled),
             publish: events.map(|events| events.publish_events.clone()).unwrap_or_default(),
             max_hops: settings.host.max_hops,
+            privacy,
         }
     }
 
@@ -60,15 +63,16 @@ impl Rules {
 }
 
 impl Gate {
-    /// A gate that is shut as the settings say.
+    /// A gate that is shut as the settings say. It has its privacy rules with the first [`Gate::swap`]: till then nothing comes
+    /// in.
     pub fn new(journal: Journal, settings: &Settings, metrics: Arc<Metrics>) -> Self {
-        let rules = ArcSwap::from_pointee(Rules::new(settings));
+        let rules = ArcSwap::from_pointee(Rules::new(settings, Privacy::default()));
         Self { journal, rules, stopping: AtomicBool::new(false), metrics }
     }
 
     /// Takes over the rules of new settings.
-    pub fn swap(&self, settings: &Settings) {
-        self.rules.store(Arc::new(Rules::new(settings)));
+    pub(super) fn swap(&self, settings: &Settings, privacy: Privacy) {
+        self.rules.store(Arc::new(Rules::new(settings, privacy)));
     }
 
     /// Whether events are published at all.
@@ -125,6 +129,8 @@ impl Intake for Gate {
                 if dropped > 0 {
                     self.metrics.dropped("publish_events", dropped);
                 }
+                let refused = |_: &Refusal| self.metrics.refused("privacy", count);
+                rules.privacy.apply(&mut events, &self.metrics).inspect_err(refused)?;
             } else {
                 self.metrics.dropped("disabled", count);
                 events.clear();

@@ -4,6 +4,7 @@ mod candidate;
 mod gate;
 mod history;
 mod lanes;
+mod privacy;
 mod retry;
 mod swap;
 mod trial;

@@ -15,6 +15,7 @@ use super::candidate::{Candidate, Workshop, plugin_file};
 use super::gate::Gate;
 use super::history::History;
 use super::lanes::Lanes;
+use super::privacy::Privacy;
 use super::trial::{Trial, try_out};
 use super::versions;
 use crate::Event;
@@ -234,6 +235,8 @@ impl Swapper {
             settings = Settings { host: settings.host, ..Settings::default() };
         }
         let plan = parts.lanes.plan(&settings)?;
+        let privacy =
+            Privacy::new(&settings.privacy).map_err(|problem| vec![format!("privacy: {problem}")])?;
         if settings.host != self.started_with {
             tracing::warn!("host: settings under `host` changed; they come into force at the next start");
         }
@@ -244,7 +247,7 @@ impl Swapper {
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
         self.note(&snapshot, &parts.workshop);
         self.snapshot.store(Arc::new(snapshot));
-        self.gate.swap(&settings);
+        self.gate.swap(&settings, privacy);
         logs::set_level(settings.events.as_ref().map(|events| events.monitoring.log_level));
         Ok(parts.generation)
     }

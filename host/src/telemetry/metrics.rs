@@ -20,6 +20,12 @@ pub struct ReasonLabel {
     reason: &'static str,
 }
 
+/// What a privacy rule did: `reject`, `remove` or `mask`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ActionLabel {
+    action: &'static str,
+}
+
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct RouteLabel {
@@ -72,6 +78,7 @@ pub struct Metrics {
     pub payload: Histogram,
     by_type: Family<TypeLabel, Counter>,
     types: Mutex<HashSet<String>>,
+    privacy: Family<ActionLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
     matched: Family<RouteLabel, Counter>,
@@ -245,6 +252,7 @@ impl Metrics {
             dead_letters,
             journal_oldest,
             received,
+            privacy: Family::default(),
             refused: Family::default(),
             dropped: Family::default(),
             matched: Family::default(),
@@ -272,6 +280,11 @@ impl Metrics {
             registry: Registry::default(),
         };
         registry.register("events_refused", "events refused by an ingress", metrics.refused.clone());
+        registry.register(
+            "privacy_events",
+            "events that a privacy rule refused or changed",
+            metrics.privacy.clone(),
+        );
         registry.register("events_dropped", "events dropped by rule", metrics.dropped.clone());
         registry.register("route_matches", "events that a route matched", metrics.matched.clone());
         registry.register("plugin_kept", "events a step handed on", metrics.kept.clone());
@@ -334,6 +347,11 @@ impl Metrics {
     /// Counts refused events.
     pub fn refused(&self, reason: &'static str, count: u64) {
         self.refused.get_or_create(&ReasonLabel { reason }).inc_by(count);
+    }
+
+    /// Counts an event that a privacy rule refused or changed.
+    pub fn privacy(&self, action: &'static str) {
+        self.privacy.get_or_create(&ActionLabel { action }).inc();
     }
 
     /// Counts events dropped by rule.

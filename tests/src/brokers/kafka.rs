@@ -257,6 +257,7 @@ impl Drop for Kafka {
 
 impl Broker for Kafka {
     const KIND: &'static str = "kafka";
+    const NAME: &'static str = "Kafka";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

@@ -37,6 +37,8 @@ pub struct Mistake {
 pub trait Broker: Sized {
     /// The backend's `type:`.
     const KIND: &'static str;
+    /// What people call it, and how it is set up.
+    const NAME: &'static str;
     /// The content modes that it has.
     const CONTENTS: &'static [Content];
 

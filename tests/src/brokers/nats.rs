@@ -277,6 +277,7 @@ impl JetStream {
 
 impl Broker for JetStream {
     const KIND: &'static str = "nats";
+    const NAME: &'static str = "NATS JetStream";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {
@@ -400,6 +401,7 @@ impl Drop for CoreNats {
 
 impl Broker for CoreNats {
     const KIND: &'static str = "nats";
+    const NAME: &'static str = "NATS";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

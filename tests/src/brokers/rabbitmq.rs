@@ -148,6 +148,7 @@ impl Drop for RabbitMq {
 
 impl Broker for RabbitMq {
     const KIND: &'static str = "rabbitmq";
+    const NAME: &'static str = "RabbitMQ";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

@@ -189,6 +189,7 @@ fn acceptor(Pair { certificate, key }: &Pair) -> TlsAcceptor {
 
 impl Broker for SecuredReceiver {
     const KIND: &'static str = "webhook";
+    const NAME: &'static str = "webhook over TLS";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {
@@ -258,6 +259,7 @@ fn mode(content: Content) -> &'static str {
 
 impl Broker for Receiver {
     const KIND: &'static str = "webhook";
+    const NAME: &'static str = "webhook";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

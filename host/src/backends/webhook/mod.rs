@@ -29,6 +29,9 @@ impl Settings for Webhook {
                 "urls is empty; name at least one, like https://stage3.example.com/webhook/nlp".into()
             );
         }
+        if self.timeout_seconds == 0 {
+            return Err("timeout_seconds is 0, in which no receiver answers; leave it out for 5".into());
+        }
         let guard = Guard::new(&self.deny_networks)?;
         let client = self.client(&guard)?;
         let signer = Signer::new(&self.signing_secrets)?;
@@ -113,7 +116,11 @@ impl Webhook {
     /// Plain http is for this host, or for those who say so.
     fn url(&self, text: &str) -> Result<reqwest::Url, String> {
         let shown = super::without_credentials(text);
-        let url: reqwest::Url = text.parse().map_err(|error| format!("urls: {shown:?}: {error}"))?;
+        let url: reqwest::Url = text.parse().map_err(|error| {
+            format!(
+                "urls: {shown:?} is no url ({error}); write it like https://stage3.example.com/webhook/nlp"
+            )
+        })?;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let loopback =
             host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());

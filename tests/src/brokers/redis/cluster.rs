@@ -63,6 +63,7 @@ async fn owner(nodes: &[Server], key: &str) -> usize {
 
 impl Broker for Cluster {
     const KIND: &'static str = "redis_streams";
+    const NAME: &'static str = "Redis Cluster";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

@@ -74,6 +74,7 @@ impl Redis {
 
 impl Broker for Redis {
     const KIND: &'static str = "redis_streams";
+    const NAME: &'static str = "Redis";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

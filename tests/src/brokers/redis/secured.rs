@@ -33,6 +33,7 @@ impl Secured {
 
 impl Broker for Secured {
     const KIND: &'static str = "redis_streams";
+    const NAME: &'static str = "Redis with TLS and users";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {

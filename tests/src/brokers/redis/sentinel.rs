@@ -68,6 +68,7 @@ async fn ask<T: redis::FromRedisValue>(sentinel: SocketAddr, what: &str) -> Opti
 
 impl Broker for Sentinel {
     const KIND: &'static str = "redis_streams";
+    const NAME: &'static str = "Redis Sentinel";
     const CONTENTS: &'static [Content] = &[Content::Structured, Content::Binary];
 
     async fn start() -> Self {
