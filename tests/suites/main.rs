@@ -18,6 +18,7 @@ mod privacy;
 mod rabbitmq;
 mod redis;
 mod reload;
+mod routing;
 mod settings;
 mod shipped;
 mod shutdown;

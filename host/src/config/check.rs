@@ -5,6 +5,7 @@ use serde_json::Value as Json;
 use super::fault::Fault;
 use super::tree::{Key, Node, Value};
 use super::units::{Size, Span};
+use crate::router::{Dialect, cel, sql};
 
 /// A schema with the definitions that it refers to.
 pub(super) struct Schema<'a> {
@@ -29,6 +30,8 @@ impl<'a> Schema<'a> {
         let json = node.to_json();
         match name {
             "Span" | "Size" => return unit(name, &json, node, faults),
+            sql::Expression::NAME => return expression::<sql::Expression>(&json, node, faults),
+            cel::Expression::NAME => return expression::<cel::Expression>(&json, node, faults),
             _ => {}
         }
         if let Some(options) = schema["anyOf"].as_array() {
@@ -129,7 +132,7 @@ fn unknown(key: &Key, known: &[&str]) -> Fault {
 }
 
 /// The known word that is most like it, if any is.
-pub(super) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     let score = |name: &&str| strsim::jaro_winkler(&word.to_lowercase(), &name.to_lowercase());
     let best = known.iter().max_by(|a, b| score(a).total_cmp(&score(b)))?;
     (score(best) >= 0.8).then_some(best)
@@ -175,6 +178,22 @@ fn unit(name: &str, json: &Json, node: &Node, faults: &mut Vec<Fault>) {
             .unwrap_or((message, String::new()));
         faults.push(Fault::new(node.place.clone(), message).help(help));
     }
+}
+
+/// An expression, whose fault stands within the value.
+fn expression<T: Dialect>(json: &Json, node: &Node, faults: &mut Vec<Fault>) {
+    let Some(text) = json.as_str() else { return faults.push(mismatch(&["string"], json, node)) };
+    let Err(error) = T::condition(text) else { return };
+    let place = node.within(error.place());
+    let message = if place.is_some() {
+        error.to_string()
+    } else {
+        // The characters of the file are not those of the text.
+        let before = text.get(..error.place().start).unwrap_or(text);
+        format!("{error} (at character {} of the expression)", before.chars().count() + 1)
+    };
+    let place = place.unwrap_or_else(|| node.place.clone());
+    faults.push(Fault::new(place, message).help(error.help()));
 }
 
 fn types(schema: &Json) -> Vec<&str> {

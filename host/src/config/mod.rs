@@ -13,6 +13,7 @@ pub mod watch;
 
 use schemars::generate::SchemaSettings;
 
+pub(crate) use check::nearest;
 pub use fault::{Fault, Faults};
 pub use load::{Loaded, admin_address, load};
 pub use reference::reference;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units::{Size, Span};
 use crate::names::{BackendName, PluginName, RouteName};
+use crate::router::{Written, cel, sql};
 
 /// The whole settings file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -155,6 +156,18 @@ impl PublishEvents {
             _ => true,
         }
     }
+}
+
+/// The document's type that its short form means: `document.processed`, as the document's own replay example has it, is
+/// `com.storytelling.nlp.document.processed`.
+pub fn document_type(short: &str) -> Option<&'static str> {
+    Some(match short {
+        "document.processed" => "com.storytelling.nlp.document.processed",
+        "document.failed" => "com.storytelling.nlp.document.failed",
+        "batch.started" => "com.storytelling.nlp.batch.started",
+        "batch.completed" => "com.storytelling.nlp.batch.completed",
+        _ => return None,
+    })
 }
 
 /// `events.monitoring`
@@ -584,11 +597,12 @@ pub struct Route {
     pub deliver: Vec<BackendName>,
 }
 
-/// A condition: the dialects of CloudEvents Subscriptions.
+/// A condition: the dialects of CloudEvents Subscriptions, and CEL. One that cannot be evaluated for an event does not
+/// hold.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Match {
-    /// Each attribute has exactly this value.
+    /// Each attribute has exactly this value; `type` may also be a short form: `document.processed`.
     Exact(BTreeMap<String, String>),
     /// Each attribute begins with this.
     Prefix(BTreeMap<String, String>),
@@ -600,6 +614,10 @@ pub enum Match {
     Any(Vec<Match>),
     /// This does not hold.
     Not(Box<Match>),
+    /// This CloudEvents SQL 1.0 expression is true: `type = 'com.example.x' AND subject LIKE 'document/%'`.
+    Sql(Written<sql::Expression>),
+    /// This CEL expression is true; attributes by their names, the payload as `data`: `data.count > 0`.
+    Cel(Written<cel::Expression>),
 }
 
 /// One of a route's `steps`.

@@ -35,6 +35,59 @@ fn the_samples_load() {
 }
 
 #[test]
+fn the_settings_on_the_routing_page_load() {
+    let page = include_str!("../../../docs/routing.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    let settings = load_text(rest.split_once("```").unwrap().0, &[]).unwrap().settings;
+    assert_eq!(settings.routes.len(), 2);
+    // What is shown and handed on is what was written.
+    let json = serde_json::to_value(&settings.routes[0].matches).unwrap();
+    assert_eq!(json[1]["sql"], "subject LIKE 'document/%'");
+}
+
+#[test]
+fn an_expression_that_is_none_is_pointed_at_within_its_line() {
+    let fault = |condition: &str| {
+        let routes = format!("routes:\n  - name: r\n    deliver: [local]\n    match:\n      - {condition}\n");
+        load_text(&format!("events: {{ enabled: true, backend: local }}\n{routes}"), &[]).unwrap_err()
+    };
+    let cases = [
+        (
+            "sql: \"type = = 'x'\"",
+            "s.yaml:6:22: expected a value, an attribute or a function, found \"=\"; text stands in quotes",
+        ),
+        (
+            "sql: subject LIKE document",
+            "s.yaml:6:27: expected a pattern in quotes, found \"document\"; write it like",
+        ),
+        (
+            "sql: LENGHT(type) > 3",
+            "s.yaml:6:14: there is no function LENGHT; did you mean LENGTH? known: INT, ",
+        ),
+        (
+            "sql: attempt + 1",
+            "s.yaml:6:14: the expression yields Integer, and a condition is a boolean; compare it",
+        ),
+        ("not: { any: [{ sql: type }, { sql: 'type =' }] }", "s.yaml:6:51: expected a value"),
+        // Escapes: the text of the expression is not that of the file.
+        (
+            "sql: 'type = ''x'' AND'",
+            "s.yaml:6:14: expected a value, an attribute or a function, found the end (at",
+        ),
+        ("sql: |\n          type = 'x'\n          AND AND", "(at character 16 of the expression)"),
+        ("sql: 5", "expected text here, found a whole number (5); put it in quotes: \"5\""),
+        ("cel: data.count >", "s.yaml:6:26: the expression ends here, and is not whole; write it like"),
+        ("cel: type == = 'x'", "s.yaml:6:22: \"=\" cannot stand here"),
+        ("cel: lenght(type) > 3", "s.yaml:6:14: there is no function \"lenght\""),
+        ("sqll: TRUE", "unknown key \"sqll\"; did you mean \"sql\"?"),
+    ];
+    for (condition, wanted) in cases {
+        let found = fault(condition);
+        assert!(found.contains(wanted), "{condition}\n{found}");
+    }
+}
+
+#[test]
 fn variables_override_the_file() {
     let env = [
         ("EVENTS_ENABLED", "TRUE"),

@@ -75,6 +75,16 @@ impl Node {
         })
     }
 
+    /// Where a stretch of a scalar's text stands in the file; nothing where the text is not what stands there.
+    pub(super) fn within(&self, bytes: Range<usize>) -> Option<Place> {
+        let Value::Scalar { text, plain } = &self.value else { return None };
+        let quote = usize::from(!plain);
+        let start = self.place.bytes.start + quote;
+        let verbatim = self.place.bytes.len() == text.len() + 2 * quote;
+        let bytes = start + bytes.start..start + bytes.end;
+        verbatim.then_some(Place { file: self.place.file, bytes })
+    }
+
     /// The value as JSON, plain scalars typed as YAML's core schema has it.
     pub(super) fn to_json(&self) -> Json {
         match &self.value {

@@ -280,11 +280,16 @@ impl Swapper {
             matched: self.metrics.route(&route.name),
         });
         let routes = routes.collect();
+        let rules = settings
+            .routes
+            .iter()
+            .map(|route| (route.matches.as_slice(), self.metrics.condition_errors(&route.name)));
+        let table = Table::new(rules, self.metrics.payloads_parsed.clone());
         let letters = settings.events.as_ref().map(|events| events.dlq.clone()).unwrap_or_default();
         self.retire(superfluous);
         Snapshot {
             generation,
-            table: Table::new(settings.routes.iter().map(|route| route.matches.as_slice())),
+            table,
             routes,
             lanes: used,
             max_retries: letters.max_retries,

@@ -10,7 +10,7 @@ use crate::Event;
 use crate::config::{Settings, settings};
 use crate::plugins::{Buckets, Engine, Outcome, Passage, Step};
 use crate::protocol::json;
-use crate::router::Condition;
+use crate::router::{Condition, View};
 use crate::telemetry::Metrics;
 
 /// What one route would do.
@@ -55,7 +55,7 @@ pub fn try_out(engine: &Arc<Engine>, settings: &Settings, event: &Event) -> Resu
 
 fn trial(route: &settings::Route, steps: &[Arc<Step>], event: &Event) -> Result<Trial, serde_json::Error> {
     let condition = Condition::all_of(&route.matches);
-    let refusal = condition.refusal(event).map(ToString::to_string);
+    let refusal = condition.refusal(&View::new(event)).map(ToString::to_string);
     let mut trial = Trial {
         route: route.name.to_string(),
         matched: refusal.is_none(),

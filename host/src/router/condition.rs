@@ -1,12 +1,13 @@
-//! The dialects of CloudEvents Subscriptions (draft 0.1, section 3.2.4 "Filters") that look at attributes only.
+//! The dialects of CloudEvents Subscriptions (draft 0.1, section 3.2.4 "Filters"), and CEL beside them.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::Event;
-use crate::config::settings::Match;
-use crate::event::Value;
+use super::attribute::Attribute;
+use super::view::View;
+use super::written::Written;
+use super::{cel, sql};
+use crate::config::settings::{Match, document_type};
 
 /// One condition, compiled. An attribute that an event does not have matches nothing.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,65 +24,23 @@ pub enum Condition {
     Any(Vec<Condition>),
     /// This does not hold.
     Not(Box<Condition>),
-}
-
-/// An attribute by its place, where it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Attribute {
-    /// `type`
-    Type,
-    /// `source`
-    Source,
-    /// `subject`
-    Subject,
-    /// Any other, by name.
-    Named(String),
-}
-
-impl Attribute {
-    fn new(name: &str) -> Self {
-        match name {
-            "type" => Self::Type,
-            "source" => Self::Source,
-            "subject" => Self::Subject,
-            other => Self::Named(other.to_owned()),
-        }
-    }
-
-    fn of<'a>(&self, event: &'a Event) -> Option<Cow<'a, str>> {
-        let text = match self {
-            Self::Type => event.kind(),
-            Self::Source => event.source(),
-            Self::Subject => event.subject()?,
-            Self::Named(name) => match event.attribute(name)? {
-                Value::String(text) => text,
-                other => return Some(Cow::Owned(other.to_string())),
-            },
-        };
-        Some(Cow::Borrowed(text))
-    }
-}
-
-impl fmt::Display for Attribute {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Type => "type",
-            Self::Source => "source",
-            Self::Subject => "subject",
-            Self::Named(name) => name,
-        })
-    }
+    /// This CloudEvents SQL expression is true, without an error.
+    Sql(Written<sql::Expression>),
+    /// This CEL expression is true, without an error.
+    Cel(Written<cel::Expression>),
 }
 
 impl From<&Match> for Condition {
     fn from(rule: &Match) -> Self {
         match rule {
-            Match::Exact(map) => each(map, Self::Exact),
+            Match::Exact(map) => each(map, exact),
             Match::Prefix(map) => each(map, Self::Prefix),
             Match::Suffix(map) => each(map, Self::Suffix),
             Match::All(rules) => Self::all_of(rules),
             Match::Any(rules) => Self::Any(rules.iter().map(Self::from).collect()),
             Match::Not(rule) => Self::Not(Box::new(Self::from(&**rule))),
+            Match::Sql(expression) => Self::Sql(expression.clone()),
+            Match::Cel(expression) => Self::Cel(expression.clone()),
         }
     }
 }
@@ -95,25 +54,39 @@ fn each(map: &BTreeMap<String, String>, form: fn(Attribute, String) -> Condition
     }
 }
 
+/// A short form of one of the document's types means that type, and still the one that is called so.
+fn exact(attribute: Attribute, value: String) -> Condition {
+    match document_type(&value).filter(|_| attribute == Attribute::Type) {
+        Some(kind) => {
+            let kinds = [value, kind.to_owned()];
+            Condition::Any(kinds.map(|kind| Condition::Exact(attribute.clone(), kind)).into())
+        }
+        None => Condition::Exact(attribute, value),
+    }
+}
+
 impl Condition {
     /// All of the rules.
     pub fn all_of(rules: &[Match]) -> Self {
         Self::All(rules.iter().map(Self::from).collect())
     }
 
-    /// Whether the event fulfils it.
-    pub fn holds(&self, event: &Event) -> bool {
+    /// Whether the event fulfils it. What cannot be evaluated does not hold, and is noted in the view.
+    pub fn holds(&self, view: &View<'_>) -> bool {
+        let text = |attribute: &Attribute| attribute.text(view.event());
         match self {
-            Self::Exact(attribute, value) => attribute.of(event).is_some_and(|text| text == value.as_str()),
+            Self::Exact(attribute, value) => text(attribute).is_some_and(|text| text == value.as_str()),
             Self::Prefix(attribute, value) => {
-                attribute.of(event).is_some_and(|text| text.starts_with(value.as_str()))
+                text(attribute).is_some_and(|text| text.starts_with(value.as_str()))
             }
             Self::Suffix(attribute, value) => {
-                attribute.of(event).is_some_and(|text| text.ends_with(value.as_str()))
+                text(attribute).is_some_and(|text| text.ends_with(value.as_str()))
             }
-            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(event)),
-            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(event)),
-            Self::Not(condition) => !condition.holds(event),
+            Self::All(conditions) => conditions.iter().all(|condition| condition.holds(view)),
+            Self::Any(conditions) => conditions.iter().any(|condition| condition.holds(view)),
+            Self::Not(condition) => !condition.holds(view),
+            Self::Sql(expression) => settled(view, expression.parsed().holds(view.event())),
+            Self::Cel(expression) => settled(view, expression.parsed().holds(view)),
         }
     }
 
@@ -121,6 +94,7 @@ impl Condition {
     pub(super) fn types(&self) -> Option<Vec<&str>> {
         match self {
             Self::Exact(Attribute::Type, kind) => Some(vec![kind]),
+            Self::Sql(expression) => expression.parsed().types(),
             // Any one member that limits the types limits the whole.
             Self::All(conditions) => conditions.iter().find_map(Self::types),
             Self::Any(conditions) => {
@@ -131,13 +105,21 @@ impl Condition {
     }
 
     /// The first part that decided against the event, or `None` where it holds.
-    pub fn refusal(&self, event: &Event) -> Option<&Condition> {
+    pub fn refusal(&self, view: &View<'_>) -> Option<&Condition> {
         match self {
-            _ if self.holds(event) => None,
-            Self::All(conditions) => conditions.iter().find_map(|condition| condition.refusal(event)),
+            _ if self.holds(view) => None,
+            Self::All(conditions) => conditions.iter().find_map(|condition| condition.refusal(view)),
             _ => Some(self),
         }
     }
+}
+
+/// An error is no match (CloudEvents SQL 1.2), and counted.
+fn settled<E>(view: &View<'_>, verdict: Result<bool, E>) -> bool {
+    verdict.unwrap_or_else(|_| {
+        view.fail();
+        false
+    })
 }
 
 impl fmt::Display for Condition {
@@ -163,6 +145,8 @@ impl fmt::Display for Condition {
                 f.write_str(")")
             }
             Self::Not(condition) => write!(f, "not ({condition})"),
+            Self::Sql(expression) => write!(f, "sql ({})", expression.text()),
+            Self::Cel(expression) => write!(f, "cel ({})", expression.text()),
         }
     }
 }
@@ -170,6 +154,7 @@ impl fmt::Display for Condition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Event;
     use crate::event::OwnedValue;
 
     fn condition(yaml: &str) -> Condition {
@@ -180,6 +165,7 @@ mod tests {
         Event::builder("1", "stage2", "com.example.done")
             .subject("document/7")
             .extension("attempt", OwnedValue::Integer(3))
+            .json(&br#"{"count": 7}"#[..])
             .build()
             .unwrap()
     }
@@ -197,17 +183,38 @@ mod tests {
             ("[{any: []}]", false),
             ("[{all: []}]", true),
             ("[{any: [{exact: {source: x}}, {prefix: {source: stage}}]}]", true),
+            ("[{sql: \"type = 'com.example.done' AND subject LIKE 'document/%'\"}]", true),
+            ("[{sql: attempt < 3}]", false),
+            ("[{sql: absent = 1}]", false),
+            ("[{not: {sql: absent = 1}}]", true),
+            ("[{cel: \"type == 'com.example.done' && data.count > 2\"}]", true),
+            ("[{cel: data.absent}]", false),
+            ("[{all: [{sql: attempt = 3}, {any: [{cel: 'false'}, {not: {cel: data.count == 0}}]}]}]", true),
         ];
         for (yaml, expected) in cases {
-            assert_eq!(condition(yaml).holds(&event()), expected, "{yaml}");
-            assert_eq!(condition(yaml).refusal(&event()).is_none(), expected, "{yaml}");
+            let event = event();
+            assert_eq!(condition(yaml).holds(&View::new(&event)), expected, "{yaml}");
+            assert_eq!(condition(yaml).refusal(&View::new(&event)).is_none(), expected, "{yaml}");
         }
     }
 
     #[test]
+    fn a_short_type_means_the_documents_and_keeps_the_index() {
+        let rule = condition("[{exact: {type: document.processed}}]");
+        let holds = |kind| rule.holds(&View::new(&Event::builder("1", "s", kind).build().unwrap()));
+        assert!(holds("com.storytelling.nlp.document.processed"));
+        assert!(holds("document.processed"));
+        assert!(!holds("com.storytelling.nlp.document.failed"));
+        assert_eq!(rule.types().unwrap(), ["document.processed", "com.storytelling.nlp.document.processed"]);
+        assert!(condition("[{exact: {subject: document.processed}}]").types().is_none());
+    }
+
+    #[test]
     fn the_deciding_part_reads_as_a_sentence() {
-        let rule = condition("[{exact: {source: stage2}}, {not: {prefix: {subject: document/}}}]");
-        let refusal = rule.refusal(&event()).unwrap().to_string();
-        assert_eq!(refusal, r#"not (subject begins with "document/")"#);
+        let event = event();
+        let refusal = |yaml| condition(yaml).refusal(&View::new(&event)).unwrap().to_string();
+        let rule = "[{exact: {source: stage2}}, {not: {prefix: {subject: document/}}}]";
+        assert_eq!(refusal(rule), r#"not (subject begins with "document/")"#);
+        assert_eq!(refusal("[{sql: attempt = 3}, {sql: attempt > 3}]"), "sql (attempt > 3)");
     }
 }

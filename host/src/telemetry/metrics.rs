@@ -82,6 +82,9 @@ pub struct Metrics {
     refused: Family<ReasonLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
     matched: Family<RouteLabel, Counter>,
+    condition_errors: Family<RouteLabel, Counter>,
+    /// Payloads that a condition had parsed.
+    pub payloads_parsed: Counter,
     /// Events that no route matched.
     pub unmatched: Counter,
     kept: Family<StepLabel, Counter>,
@@ -211,6 +214,7 @@ impl Metrics {
         };
         let received = counter("events_received", "events accepted by an ingress");
         let unmatched = counter("events_unmatched", "events that no route matched");
+        let payloads_parsed = counter("payloads_parsed", "payloads that a condition had parsed");
         let swaps = counter("swaps", "snapshots swapped in");
         let swaps_refused = counter("swaps_refused", "candidate snapshots refused");
         let mut gauge = |name: &str, help: &str| {
@@ -256,6 +260,8 @@ impl Metrics {
             refused: Family::default(),
             dropped: Family::default(),
             matched: Family::default(),
+            condition_errors: Family::default(),
+            payloads_parsed,
             unmatched,
             kept: Family::default(),
             step_dropped: Family::default(),
@@ -287,6 +293,11 @@ impl Metrics {
         );
         registry.register("events_dropped", "events dropped by rule", metrics.dropped.clone());
         registry.register("route_matches", "events that a route matched", metrics.matched.clone());
+        registry.register(
+            "condition_errors",
+            "events for which a route's conditions could not be evaluated",
+            metrics.condition_errors.clone(),
+        );
         registry.register("plugin_kept", "events a step handed on", metrics.kept.clone());
         registry.register("plugin_dropped", "events a step dropped", metrics.step_dropped.clone());
         registry.register("plugin_failed", "events a step failed on", metrics.step_failed.clone());
@@ -362,6 +373,11 @@ impl Metrics {
     /// The counter of a route's matches.
     pub fn route(&self, route: &RouteName) -> Counter {
         self.matched.get_or_create(&RouteLabel { route: route.to_string() }).clone()
+    }
+
+    /// The counter of events for which a route's conditions could not be evaluated.
+    pub fn condition_errors(&self, route: &RouteName) -> Counter {
+        self.condition_errors.get_or_create(&RouteLabel { route: route.to_string() }).clone()
     }
 
     /// The counters of a step.

@@ -1,13 +1,12 @@
 //! What can be wrong with an expression (3.3): before it is evaluated, or with one event.
 
 use std::borrow::Cow;
-use std::fmt;
-use std::ops::Range;
 
 use serde::Serialize;
 
 use super::functions::{FUNCTIONS, Function, LONGEST};
 use super::value::Type;
+use crate::config::nearest;
 
 /// The kinds of the specification, written as its conformance tests write them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -103,33 +102,6 @@ pub(super) fn missing(name: &str, arguments: usize) -> String {
         return format!("there is no {name} of {arguments} argument{plural}; write {signature}");
     }
     let names: Vec<&str> = FUNCTIONS.iter().map(|function| function.name).collect();
-    format!("there is no function {name}; known: {}", names.join(", "))
+    let near = nearest(name, &names).map(|near| format!("did you mean {near}? ")).unwrap_or_default();
+    format!("there is no function {name}; {near}known: {}", names.join(", "))
 }
-
-/// Why a text is no expression, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    pub(super) place: Range<usize>,
-    pub(super) message: String,
-    pub(super) help: String,
-}
-
-impl ParseError {
-    /// The bytes of the expression that it is about; empty at its end.
-    pub fn place(&self) -> Range<usize> {
-        self.place.clone()
-    }
-
-    /// What to write instead.
-    pub fn help(&self) -> &str {
-        &self.help
-    }
-}
-
-impl fmt::Display for ParseError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
-    }
-}
-
-impl std::error::Error for ParseError {}

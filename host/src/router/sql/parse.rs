@@ -8,7 +8,6 @@ use winnow::prelude::*;
 use winnow::stream::{LocatingSlice, Location, Stream};
 use winnow::token::one_of;
 
-use super::error::ParseError;
 use super::functions::Function;
 use super::like::Pattern;
 use super::problem::{CLOSE, DIGITS, NAME, OPERATOR, PATTERN, Problem, SET, TEST, VALUE, Wrong, wrong};
@@ -16,6 +15,7 @@ use super::syntax::{LEVELS, Node, Operator};
 use super::token::{Call, Input, Parsed, State, is_number, keyword, space, string, symbol, word};
 use super::value::Value;
 use crate::router::attribute::Attribute;
+use crate::router::written::ParseError;
 
 /// How deep parts may stand in one another, in the text and in the tree. Rows of binary operators are as long as they
 /// like.

@@ -3,9 +3,9 @@
 use winnow::error::{AddContext, ErrMode, ParserError};
 use winnow::stream::{Location, Stream};
 
-use super::error::ParseError;
 use super::parse::DEEPEST;
 use super::token::{Input, Parsed};
+use crate::router::written::ParseError;
 
 /// Where the grammar ended, and why.
 #[derive(Clone, Debug)]
@@ -91,7 +91,7 @@ impl Wrong {
                 "take it apart: all and any in a match do the same".to_owned(),
             ),
         };
-        ParseError { place: self.at..self.at + token.len(), message, help }
+        ParseError::new(self.at..self.at + token.len(), message, help)
     }
 }
 

@@ -120,66 +120,65 @@ fn what_is_no_expression_is_refused_with_its_place_and_what_to_write() {
         "attempt + 1",
     ]
     .map(|text| {
-        let fault = Expression::rule(text).unwrap_err();
-        let (at, length) = (fault.place().start, fault.place().len());
-        format!("{text}\n{:at$}{}\n{fault}; {}\n", "", "^".repeat(length.max(1)), fault.help())
+        let fault = Expression::condition(text).unwrap_err();
+        format!("{}\n{fault}; {}\n", fault.pointed(text), fault.help())
     })
     .into();
     insta::assert_snapshot!(faults.join("\n"), @r#"
-    type = = 'x'
-           ^
+      type = = 'x'
+             ^
     expected a value, an attribute or a function, found "="; text stands in quotes: type = 'com.example.x'
 
-    subject LIKE document
-                 ^^^^^^^^
+      subject LIKE document
+                   ^^^^^^^^
     expected a pattern in quotes, found "document"; write it like subject LIKE 'document/%'
 
-    subject LIKE 'document
-                 ^
+      subject LIKE 'document
+                   ^
     the string that begins here has no end; close it with '; within it, write \'
 
-    (a = 1 OR b = 2
-                   ^
+      (a = 1 OR b = 2
+                     ^
     expected an operator or a closing parenthesis, found the end; close every ( with a )
 
-    a = 1 b = 2
-          ^
+      a = 1 b = 2
+            ^
     expected an operator or the end, found "b"; combine conditions with AND or OR
 
-    attempt < 99999999999
-              ^^^^^^^^^^^
+      attempt < 99999999999
+                ^^^^^^^^^^^
     99999999999 is no 32-bit integer; write one from -2147483648 to 2147483647
 
-    AND type
-    ^^^
+      AND type
+      ^^^
     expected a value, an attribute or a function, found "AND"; text stands in quotes: type = 'com.example.x'
 
-    data.metrics > 3
-        ^
+      data.metrics > 3
+          ^
     an attribute has no parts; conditions on the payload are written in cel
 
-    some_name = 1
-    ^^^^^^^^^
+      some_name = 1
+      ^^^^^^^^^
     "some_name" cannot be an attribute; its name has letters and digits only
 
-    type IN 'a'
-            ^
+      type IN 'a'
+              ^
     expected values in parentheses, found "'"; write it like type IN ('a', 'b')
 
-    EXISTS (id)
-           ^
+      EXISTS (id)
+             ^
     expected the name of an attribute, found "("; write it like EXISTS subject
 
-    LENGHT(subject) > 3
-    ^^^^^^
-    there is no function LENGHT; known: INT, BOOL, STRING, IS_INT, IS_BOOL, ABS, LENGTH, CONCAT, CONCAT_WS, LOWER, UPPER, TRIM, LEFT, RIGHT, SUBSTRING
+      LENGHT(subject) > 3
+      ^^^^^^
+    there is no function LENGHT; did you mean LENGTH? known: INT, BOOL, STRING, IS_INT, IS_BOOL, ABS, LENGTH, CONCAT, CONCAT_WS, LOWER, UPPER, TRIM, LEFT, RIGHT, SUBSTRING
 
-    LEFT(subject) = 'a'
-    ^^^^
+      LEFT(subject) = 'a'
+      ^^^^
     there is no LEFT of 1 argument; write LEFT(x: String, count: Integer) -> String
 
-    attempt + 1
-    ^^^^^^^^^^^
+      attempt + 1
+      ^^^^^^^^^^^
     the expression yields Integer, and a condition is a boolean; compare it with something
     "#);
 }
@@ -206,11 +205,20 @@ fn errors_say_what_to_do() {
     1 / 0: cannot divide by zero with /
     2147483647 + 1: the result of + is outside of -2147483648 to 2147483647
     missing = 1: the event has no attribute "missing"; ask EXISTS missing first
-    LENGHT('a'): there is no function LENGHT; known: INT, BOOL, STRING, IS_INT, IS_BOOL, ABS, LENGTH, CONCAT, CONCAT_WS, LOWER, UPPER, TRIM, LEFT, RIGHT, SUBSTRING
+    LENGHT('a'): there is no function LENGHT; did you mean LENGTH? known: INT, BOOL, STRING, IS_INT, IS_BOOL, ABS, LENGTH, CONCAT, CONCAT_WS, LOWER, UPPER, TRIM, LEFT, RIGHT, SUBSTRING
     LEFT('a'): there is no LEFT of 1 argument; write LEFT(x: String, count: Integer) -> String
     LEFT('abc', -1): LEFT cannot take -1 as its count; write a number from 0 on
     SUBSTRING('abc', 9): SUBSTRING cannot take 9 as its position; write one within the string
     "#);
+}
+
+#[test]
+fn the_page_lists_every_function() {
+    let page = include_str!("../../../../docs/routing.md");
+    for Function { signature, description, .. } in FUNCTIONS {
+        let row = format!("| `{signature}` | {description} |");
+        assert!(page.contains(&row), "docs/routing.md has no row {row}");
+    }
 }
 
 #[test]
