@@ -20,8 +20,8 @@ usage: cargo xtask COMMAND
                          --keep leaves the host running
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
-                         forwarder, filter, fsync, provenance, plugins, routes, swap, footprint,
-                         one-down, backends [KIND ...]
+                         forwarder, filter, fsync, provenance, plugins, conditions, routes, swap,
+                         footprint, one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these
@@ -81,11 +81,13 @@ fn bench(rest: &[&str]) -> Result<()> {
     setup::brokers()?;
     guests::build()?;
     suites::build("release")?;
-    if rest != ["plugins"] {
+    // Those of the library alone, without a host.
+    let alone = ["plugins", "conditions"];
+    if !alone.iter().any(|name| rest == [*name]) {
         shell::program("release", "bench").args(rest).run()?;
     }
-    if rest.is_empty() || rest == ["plugins"] {
-        cargo(&["bench", "--workspace", "--bench", "plugins"]).run()?;
+    for name in alone.into_iter().filter(|name| rest.is_empty() || rest == [*name]) {
+        cargo(&["bench", "--workspace", "--bench", name]).run()?;
     }
     Ok(())
 }
