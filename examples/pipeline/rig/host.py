@@ -1,0 +1,95 @@
+"""A real host, with settings, data and log in a directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .processes import Process, free_port
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+def program() -> Path:
+    """Find `stagewire`: `STAGEWIRE_BIN`, else on the `PATH`, else as it was built here.
+
+    Raises:
+        FileNotFoundError: it is nowhere.
+    """
+    if named := os.environ.get("STAGEWIRE_BIN"):
+        return Path(named)
+    places = [shutil.which("stagewire"), *(REPOSITORY / "target" / kind / "stagewire" for kind in ("release", "debug"))]
+    for place in places:
+        if place and Path(place).is_file():
+            return Path(place)
+    raise FileNotFoundError("no host: build it by `cargo build -p stagewire`, or name one in STAGEWIRE_BIN")
+
+
+class Host(Process):
+    """A host whose ports stay the same over its restarts."""
+
+    def __init__(
+        self,
+        directory: Path,
+        events: Mapping[str, Any],
+        routes: Sequence[Mapping[str, Any]] = (),
+        host: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.port, self.admin = free_port(), free_port()
+        self.settings = directory / "settings.yaml"
+        tree = {
+            "events": dict(events),
+            "host": {
+                "listen": f"127.0.0.1:{self.port}",
+                "admin": {"listen": f"127.0.0.1:{self.admin}"},
+                "data": str(directory / "host"),
+                **(host or {}),
+            },
+            "plugins": {"directory": str(directory / "plugins")},
+            "routes": [dict(route) for route in routes],
+        }
+        (directory / "plugins").mkdir(exist_ok=True)
+        self.settings.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
+        super().__init__("host", [program(), "run", "--config", self.settings], directory)
+
+    @property
+    def url(self) -> str:
+        """Where events are posted."""
+        return f"http://127.0.0.1:{self.port}/events"
+
+    def run(self) -> Host:
+        """Start it and wait until it takes events."""
+        self.start().ready(lambda: self._get("/readyz") is not None)
+        return self
+
+    def status(self) -> dict[str, Any]:
+        """Give what `stagewire status --json` gives."""
+        found = json.loads(self._get("/api/v1/status") or b"{}")
+        return dict(found)
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Give the events that were given up, with their reasons."""
+        found = json.loads(self._get("/api/v1/dead-letters?limit=1000") or b"[]")
+        return list(found)
+
+    def ask(self, *words: str) -> str:
+        """Run another command of the program, and give what it printed."""
+        line = [str(program()), *words]
+        done = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+        return done.stdout
+
+    def _get(self, path: str) -> bytes | None:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}{path}", timeout=5) as answer:
+                return bytes(answer.read())
+        except (urllib.error.URLError, OSError):
+            return None
