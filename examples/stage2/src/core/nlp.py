@@ -134,7 +134,7 @@ def _sentence(span: Span, verbs: set[int]) -> Sentence:
 
 def _triplet(span: Span, action: Token) -> tuple[str, str, str] | None:
     """Take the last who before an action and the first whom after it, within the sentence."""
-    before = [who for token in span if token.i < action.i and (who := _who(token, span))]
+    before = [who for token in span if token.i < action.i and (who := _who(token, span) or _first(token, span, action))]
     after = [who for token in span if token.i > action.i and (who := _what(token, span))]
     return (before[-1], action.lower_, after[0]) if before and after else None
 
@@ -143,6 +143,12 @@ def _who(token: Token, span: Span) -> str | None:
     if token.lower_ in PRONOUNS:
         return token.lower_
     return next((entity.text for entity in span.ents if entity.start == token.i and entity.label_ != "NUMBER"), None)
+
+
+def _first(token: Token, span: Span, action: Token) -> str | None:
+    """Take the first word of a sentence for a name if it does something: every first word has a capital."""
+    name = token.i == span.start == action.i - 1 and token.is_title and token.lower_ not in NO_NAMES
+    return token.text if name else None
 
 
 def _what(token: Token, span: Span) -> str | None:

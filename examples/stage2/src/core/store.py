@@ -147,7 +147,7 @@ class Store:
 
     def statuses(self, job_id: str) -> dict[str, tuple[str, str | None]]:
         """Give status and reason of each document of a batch."""
-        query = "SELECT document_id, status, reason FROM documents WHERE job_id = ?"
+        query = "SELECT document_id, status, reason FROM documents WHERE job_id = ? ORDER BY rowid"
         with self._database() as database:
             rows = database.execute(query, (job_id,)).fetchall()
         return {document_id: (status, reason) for document_id, status, reason in rows}
