@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -66,10 +66,9 @@ class Host(Process):
         """Where events are posted."""
         return f"http://127.0.0.1:{self.port}/events"
 
-    def run(self) -> Host:
+    def run(self) -> Self:
         """Start it and wait until it takes events."""
-        self.start().ready(lambda: self._get("/readyz") is not None)
-        return self
+        return self.start().ready(lambda: self._get("/readyz") is not None)
 
     def status(self) -> dict[str, Any]:
         """Give what `stagewire status --json` gives."""

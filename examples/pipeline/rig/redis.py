@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -28,10 +29,9 @@ class Redis(Process):
         """Connect."""
         return redis.Redis.from_url(self.url(database), socket_timeout=5)
 
-    def run(self) -> Redis:
+    def run(self) -> Self:
         """Start it and wait until it answers."""
-        self.start().ready(self._answers)
-        return self
+        return self.start().ready(self._answers)
 
     def _answers(self) -> bool:
         try:
