@@ -9,14 +9,13 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 from .host import REPOSITORY
 from .processes import Process, free_port, listens
 from .redis import Redis
+from .stages import SECRET
 
 TARGET = Path(os.environ.get("STAGEWIRE_TARGET", REPOSITORY / "target"))
 
@@ -184,10 +183,6 @@ class RabbitMq(Process):
         return f"amqp://stage2:right@127.0.0.1:{self.port}/"
 
 
-SECRET = "whsec_c3RhZ2UyLWFuZC1zdGFnZTMtc2hhcmUtdGhpcy1rZXk="  # noqa: S105 (of loopback, in examples)
-"""What the host signs webhooks with."""
-
-
 class Webhook:
     """No broker at all: the host posts to Stage 3 itself."""
 
@@ -205,16 +200,6 @@ class Webhook:
 
     def kill(self) -> None:
         """Do nothing: there is nothing."""
-
-
-class Stage3(Process):
-    """Stage 3, consuming from one of them."""
-
-    def __init__(self, directory: Path, words: Sequence[str], events_url: str, results: Path) -> None:
-        self.data = directory / "stage3"
-        options = ["--data", str(self.data), "--results", str(results), "--events-url", events_url]
-        command = [sys.executable, "-m", "stage3", *options, *words]
-        super().__init__("stage3", command, directory, {"STAGE3_WEBHOOK_SECRET": SECRET})
 
 
 def _installed(path: Path, name: str | None) -> Path:

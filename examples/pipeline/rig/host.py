@@ -70,10 +70,16 @@ class Host(Process):
         """Start it and wait until it takes events."""
         return self.start().ready(lambda: self._get("/readyz") is not None)
 
-    def status(self) -> dict[str, Any]:
-        """Give what `stagewire status --json` gives."""
-        found = json.loads(self._get("/api/v1/status") or b"{}")
-        return dict(found)
+    def received(self) -> int:
+        """Give how many events it has taken since its start."""
+        lines = (self._get("/metrics") or b"").decode().splitlines()
+        counts = (line.split()[-1] for line in lines if line.startswith("stagewire_events_received_total"))
+        return int(float(next(counts, "0")))
+
+    def journal(self) -> list[dict[str, Any]]:
+        """Give all events that it has taken and still keeps, in their order."""
+        lines = self.ask("tail", "journal", "--config", str(self.settings)).splitlines()
+        return [json.loads(line) for line in lines]
 
     def dead_letters(self) -> list[dict[str, Any]]:
         """Give the events that were given up, with their reasons."""

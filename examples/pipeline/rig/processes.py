@@ -23,8 +23,8 @@ class NotHappeningError(Exception):
     """What was waited for did not come to be; the message has the end of the log."""
 
 
-def until(what: str, look: Callable[[], Found | None], patience: float = PATIENCE) -> Found:
-    """Wait until `look` finds something, and give that.
+def until(what: str, look: Callable[[], Found | None], patience: float = PATIENCE, every: float = 0.02) -> Found:
+    """Wait until `look`, which is called every so many seconds, finds something, and give that.
 
     Raises:
         NotHappeningError: it did not within `patience` seconds.
@@ -33,7 +33,7 @@ def until(what: str, look: Callable[[], Found | None], patience: float = PATIENC
     while not (found := look()):
         if time.monotonic() > end:
             raise NotHappeningError(f"waited {patience:.0f} s, and still not so: {what}")
-        time.sleep(0.02)
+        time.sleep(every)
     return found
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from rig.brokers import Broker, Kafka, Nats, RabbitMq, RedisStreams, Stage3, Webhook
+from rig.brokers import Broker, Kafka, Nats, RabbitMq, RedisStreams, Webhook
 from rig.host import Host
 from rig.processes import until
+from rig.stages import Stage3
 from stage3.store import Store
 
 COUNT = 20
@@ -92,9 +93,7 @@ def test_documents_are_embedded_once_and_failures_come_back(
     assert set(store.embedded()) == {f"doc-{number}" for number in range(COUNT)}
     assert all(seconds > 0 for seconds in store.embedded().values())
     assert sorted(seen.outcome for seen in store.seen()) == ["embedded"] * (COUNT + 1) + ["reported"]
-    (back,) = [
-        json.loads(line) for line in host.ask("tail", "local", "--json", "--config", str(host.settings)).splitlines()
-    ]
+    (back,) = [json.loads(line) for line in host.ask("tail", "local", "--config", str(host.settings)).splitlines()]
     assert (back["type"], back["data"]["document_id"]) == ("com.storytelling.embedding.failed", "doc-99")
     assert back["hops"] == 1
     assert host.dead_letters() == [], kind

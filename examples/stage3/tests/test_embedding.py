@@ -152,7 +152,6 @@ def test_other_events_are_passed_by(stage: Stage) -> None:
 
 
 def test_a_broken_counter_counts_as_too_many() -> None:
-    made = [
-        Event.model_validate({"id": "1", "source": "s", "type": "t", "hops": hops}).hops for hops in (2, "3", -1, [])
-    ]
-    assert made == [2, 3, TOO_MANY, TOO_MANY]
+    counters: list[object] = [2, "3", -1, []]
+    events = [Event.model_validate({"id": "1", "source": "s", "type": "t", "hops": hops}) for hops in counters]
+    assert [event.hops for event in events] == [2, 3, TOO_MANY, TOO_MANY]
