@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rig.faulty import FaultyHost
-from rig.host import Host
+from rig.host import Host, settings
 from rig.processes import Process, free_port
 from stage2.core.config import EventsConfig, PublisherConfig
 from stage2.core.stage import Stage
@@ -51,7 +51,7 @@ def measure(directory: Path, texts: list[str], rounds: int = ROUNDS) -> list[Sit
     documents = [Document(f"doc-{number}", "job", text, "waiting", None, 0) for number, text in enumerate(texts)]
     with ExitStack() as stack:
         faulty = [stack.enter_context(FaultyHost(kind, directory)) for kind in ("hung", "slow", "refusing")]
-        host = stack.enter_context(Host(directory, {"enabled": True, "backend": "local"})).run()
+        host = stack.enter_context(Host(directory, settings(directory, {"enabled": True, "backend": "local"}))).run()
 
         def situation(name: str, url: str | None) -> Situation:
             made = Situation(name, directory, url)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -18,14 +17,8 @@ from stage3.store import Seen, Store
 STORIES = Path(__file__).resolve().parents[1] / "stage2" / "stories"
 REDELIVERY_SECONDS = 5
 
-ROUTES: list[dict[str, Any]] = [
-    {"name": "documents-to-stage3", "match": [{"prefix": {"type": "com.storytelling.nlp."}}], "deliver": ["stage3"]},
-    {
-        "name": "failures-to-stage2",
-        "match": [{"exact": {"type": "com.storytelling.embedding.failed"}}],
-        "deliver": ["stage2"],
-    },
-]
+SETTINGS = Path(__file__).with_name("settings.yaml")
+"""Shared by the host and Stage 2, here as in containers."""
 
 
 class Pipeline:
@@ -37,13 +30,17 @@ class Pipeline:
         self.results = self.directory / "stage2" / "results"
         self.redis = RedisStreams(self.directory)
         service_port = free_port()
-        self.host = Host(self.directory, _events(self.redis, service_port), ROUTES)
+        where = {
+            "PIPELINE_REDIS_URL": self.redis.url(1),
+            "PIPELINE_STAGE2_URL": f"http://127.0.0.1:{service_port}",
+            "STAGE2_WEBHOOK_SECRET": SECRET,
+        }
+        self.host = Host(self.directory, SETTINGS, where)
         environment = {
-            # Stage 2 and the host share one settings file.
-            "STAGE2_SETTINGS": str(self.host.settings),
+            **self.host.environment,
+            "STAGE2_SETTINGS": str(SETTINGS),
             "STAGE2_DATA": str(self.directory / "stage2"),
             "STAGE2_REDELIVERY_SECONDS": str(REDELIVERY_SECONDS),
-            "STAGE2_WEBHOOK_SECRET": SECRET,
             "CELERY_BROKER_URL": self.redis.url(0),
             "EVENTS_SPOOL": str(self.directory / "spool"),
         }
@@ -94,15 +91,3 @@ class Pipeline:
 def stories() -> dict[str, str]:
     """Give the stories by their names."""
     return {path.stem: path.read_text("utf-8") for path in sorted(STORIES.glob("*.md"))}
-
-
-def _events(redis: RedisStreams, service_port: int) -> Mapping[str, Any]:
-    back = {"urls": [f"http://127.0.0.1:{service_port}/webhook/events"], "signing_secrets": [SECRET]}
-    return {
-        "enabled": True,
-        "backends": [
-            {"type": "redis_streams", "name": "stage3", "config": redis.backend()},
-            {"type": "webhook", "name": "stage2", "config": {**back, "retry_delay_seconds": 0.2}},
-        ],
-        "dlq": {"enabled": True, "max_retries": 3},
-    }

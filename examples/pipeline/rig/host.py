@@ -34,32 +34,38 @@ def program() -> Path:
     raise FileNotFoundError("no host: build it by `cargo build -p stagewire`, or name one in STAGEWIRE_BIN")
 
 
+def settings(directory: Path, events: Mapping[str, Any], routes: Sequence[Mapping[str, Any]] = ()) -> Path:
+    """Write a settings file, for a host that learns from its environment where to listen."""
+    tree = {
+        "events": dict(events),
+        "host": {
+            "listen": "${HOST_LISTEN}",
+            "data": "${HOST_DATA}",
+            "admin": {"listen": "${HOST_ADMIN_LISTEN}"},
+        },
+        "plugins": {"directory": "${HOST_PLUGINS}"},
+        "routes": [dict(route) for route in routes],
+    }
+    path = directory / "settings.yaml"
+    path.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
+    return path
+
+
 class Host(Process):
     """A host whose ports stay the same over its restarts."""
 
-    def __init__(
-        self,
-        directory: Path,
-        events: Mapping[str, Any],
-        routes: Sequence[Mapping[str, Any]] = (),
-        host: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, directory: Path, settings: Path, environment: Mapping[str, str] | None = None) -> None:
         self.port, self.admin = free_port(), free_port()
-        self.settings = directory / "settings.yaml"
-        tree = {
-            "events": dict(events),
-            "host": {
-                "listen": f"127.0.0.1:{self.port}",
-                "admin": {"listen": f"127.0.0.1:{self.admin}"},
-                "data": str(directory / "host"),
-                **(host or {}),
-            },
-            "plugins": {"directory": str(directory / "plugins")},
-            "routes": [dict(route) for route in routes],
-        }
+        self.settings = settings
         (directory / "plugins").mkdir(exist_ok=True)
-        self.settings.write_text(yaml.safe_dump(tree, sort_keys=False), "utf-8")
-        super().__init__("host", [program(), "run", "--config", self.settings], directory)
+        mine = {
+            "HOST_LISTEN": f"127.0.0.1:{self.port}",
+            "HOST_ADMIN_LISTEN": f"127.0.0.1:{self.admin}",
+            "HOST_DATA": str(directory / "host"),
+            "HOST_PLUGINS": str(directory / "plugins"),
+        }
+        command = [str(program()), "run", "--config", str(settings)]
+        super().__init__("host", command, directory, {**mine, **(environment or {})})
 
     @property
     def url(self) -> str:
@@ -88,8 +94,15 @@ class Host(Process):
 
     def ask(self, *words: str) -> str:
         """Run another command of the program, and give what it printed."""
-        line = [str(program()), *words]
-        done = subprocess.run(line, cwd=self.directory, capture_output=True, text=True, check=True, timeout=60)  # noqa: S603
+        done = subprocess.run(  # noqa: S603 (the host's own)
+            [self.command[0], *words],
+            cwd=self.directory,
+            env={**os.environ, **self.environment},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
         return done.stdout
 
     def _get(self, path: str) -> bytes | None:

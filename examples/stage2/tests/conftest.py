@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rig.host import Host
+from rig.host import Host, settings
 from stage2.core.config import EventsConfig, PublisherConfig
 from stage2.events.publisher import EventPublisher
 
@@ -90,5 +90,5 @@ def publisher_to() -> Iterator[Callable[..., EventPublisher]]:
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     """A real host that keeps what it gets in its embedded stream."""
-    with Host(tmp_path, {"enabled": True, "backend": "local"}) as host:
+    with Host(tmp_path, settings(tmp_path, {"enabled": True, "backend": "local"})) as host:
         yield host.run()

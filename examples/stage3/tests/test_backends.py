@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rig.brokers import Broker, Kafka, Nats, RabbitMq, RedisStreams, Webhook
-from rig.host import Host
+from rig.host import Host, settings
 from rig.processes import until
 from rig.stages import Stage3
 from stage3.store import Store
@@ -48,7 +48,7 @@ def host(kind: str, broker: Broker, tmp_path: Path) -> Iterator[Host]:
         {"name": "there", "match": [{"prefix": {"type": "com.storytelling.nlp."}}], "deliver": ["stage3"]},
         {"name": "back", "match": [{"prefix": {"type": "com.storytelling.embedding."}}], "deliver": ["local"]},
     ]
-    with Host(tmp_path, {"enabled": True, "backends": backends}, routes) as host:
+    with Host(tmp_path, settings(tmp_path, {"enabled": True, "backends": backends}, routes)) as host:
         yield host.run()
 
 

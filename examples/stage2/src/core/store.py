@@ -93,6 +93,8 @@ class Store:
         path = self.results / f"{document_id}.jsonl"
         handle, fresh = tempfile.mkstemp(dir=self.results, prefix=".")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
+            # The next stage is another user.
+            os.fchmod(handle, 0o644)
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
         Path(fresh).replace(path)
         return path
