@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import threading
+from contextlib import suppress
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractQueue, ExchangeType
@@ -40,9 +41,9 @@ async def _consume(stage: Stage, options: argparse.Namespace, stop: threading.Ev
             connection = await aio_pika.connect(options.url, timeout=10)
             async with connection, connection.channel() as channel:
                 await channel.set_qos(prefetch_count=PREFETCH)
-                await _read(stage, await _queue(channel, options), stop)
-        except (AMQPException, OSError, TimeoutError) as error:
-            logger.warning("trying again in %.0f s: %s", PAUSE_SECONDS, error)
+                await _read(stage, channel, await _queue(channel, options), stop)
+        except (AMQPException, OSError, TimeoutError, asyncio.InvalidStateError) as error:
+            logger.warning("trying again in %.0f s: %s", PAUSE_SECONDS, error or type(error).__name__)
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -54,13 +55,15 @@ async def _queue(channel: AbstractChannel, options: argparse.Namespace) -> Abstr
     return queue
 
 
-async def _read(stage: Stage, queue: AbstractQueue, stop: threading.Event) -> None:
-    async with queue.iterator(timeout=1) as messages:
-        while not stop.is_set():
-            try:
-                await _handle(stage, await anext(messages))
-            except TimeoutError:
-                continue
+async def _read(stage: Stage, channel: AbstractChannel, queue: AbstractQueue, stop: threading.Event) -> None:
+    # One after the other: events of a document keep their order.
+    arrived: asyncio.Queue[AbstractIncomingMessage] = asyncio.Queue()
+    await queue.consume(arrived.put)
+    while not stop.is_set():
+        if channel.is_closed:
+            raise ConnectionError("the broker closed the connection")
+        with suppress(TimeoutError):
+            await _handle(stage, await asyncio.wait_for(arrived.get(), 1))
 
 
 async def _handle(stage: Stage, message: AbstractIncomingMessage) -> None:
