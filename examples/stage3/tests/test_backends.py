@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from rig.brokers import Broker, Kafka, Nats, RabbitMq, RedisStreams, Webhook
 from rig.host import Host, settings
 from rig.processes import Process, until
 from rig.stages import Stage3
-
 from stage3.store import Seen, Store
 
 COUNT = 20
