@@ -47,7 +47,7 @@ def documents(count: int = DOCUMENTS) -> dict[str, str]:
     for number in range(UNPROCESSABLE):
         made[f"story-{number * 7 + 3:03}"] = "… 42 …"
     for number in range(MEANINGLESS):
-        made[f"story-{number * 11 + 5:03}"] = (
+        made[f"story-{number * 7 + 6:03}"] = (
             "It is what it is, and so it was. They would have been there, and then not."
         )
     return made

@@ -27,7 +27,7 @@ def run(pipeline: Pipeline, say: Say) -> None:
     for name, likeness in Store(pipeline.stage3.data).nearest(names[0]):
         say(f"     {likeness:.3f}  {name}")
 
-    say("\n2. Stage 3 is stopped; three more stories go in; the results of one are damaged before Stage 3 reads them")
+    say("\n2. Stage 3 is stopped; four more documents go in; the results of one are damaged before Stage 3 reads them")
     pipeline.stage3.stop()
     more = {
         "the-ferry-again": texts["the-night-ferry"],

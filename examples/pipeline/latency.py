@@ -22,7 +22,7 @@ from stage2.events.publisher import EventPublisher
 ROUNDS = 5
 LOAD_RATE = 2_000
 """Events a second that others send to the host meanwhile."""
-LOAD = '{"specversion":"1.0","id":"load","source":"load","type":"com.example.load","data":{"filling":"%s"}}'
+LOAD = '{"specversion":"1.0","id":"%d","source":"load","type":"com.example.load","data":{"filling":"%s"}}'
 
 
 class Situation:
@@ -87,20 +87,10 @@ def _take_turns(situations: Sequence[Situation], documents: Sequence[Document]) 
 @contextmanager
 def load(host: Host, directory: Path) -> Iterator[None]:
     """Let others send to the host while this lasts."""
-    event = directory / "load.json"
-    event.write_text(LOAD % ("x" * 800), "utf-8")
-    words = [
-        "send",
-        str(event),
-        "--url",
-        host.url,
-        "--mode",
-        "batched",
-        "--rate",
-        str(LOAD_RATE),
-        "--repeat",
-        "1000000",
-    ]
+    events = directory / "load.jsonl"
+    events.write_text("\n".join(LOAD % (number, "x" * 800) for number in range(100)), "utf-8")
+    words = ["send", str(events), "--to", host.url, "--mode", "batched"]
+    words += ["--rate", str(LOAD_RATE), "--repeat", "1000000"]
     with Process("load", [host.command[0], *words], directory).start() as process:
         begin = host.received()
         process.ready(lambda: host.received() > begin)

@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, Protocol, Self
+
+import nats
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from .host import REPOSITORY
 from .processes import Process, free_port, listens
@@ -54,13 +58,23 @@ class Nats(Process):
         super().__init__("nats", [_installed(TARGET / "clients/nats-server", "nats-server"), *words], directory)
 
     def run(self) -> Self:
-        """Start it and wait until it listens."""
-        return self.start().ready(lambda: listens(self.port))
+        """Start it, wait until it listens, and make stream and consumer as an operator does."""
+        self.start().ready(lambda: listens(self.port))
+        asyncio.run(self._lay_out())
+        return self
+
+    async def _lay_out(self) -> None:
+        client = await nats.connect(f"nats://127.0.0.1:{self.port}")
+        stream = client.jetstream()
+        await stream.add_stream(name="NLP_EVENTS", subjects=["nlp.>"])
+        # What a consumer that was killed had goes to another one after this many seconds.
+        config = ConsumerConfig(durable_name="nlp-processor", ack_policy=AckPolicy.EXPLICIT, ack_wait=3)
+        await stream.add_consumer("NLP_EVENTS", config)
+        await client.close()
 
     def backend(self) -> dict[str, Any]:
         """Give the host's `config` of its backend."""
-        stream = {"stream": "NLP_EVENTS", "durable_name": "nlp-processor", "create_stream": True}
-        return {"servers": [f"nats://127.0.0.1:{self.port}"], "subject": "nlp.{type}", **stream}
+        return {"servers": [f"nats://127.0.0.1:{self.port}"], "subject": "nlp.{type}", "stream": "NLP_EVENTS"}
 
     def consumer(self) -> list[str]:
         """Give the words that start Stage 3 at it."""
@@ -132,7 +146,7 @@ class RabbitMq(Process):
             f"load_definitions = {directory}/definitions.json\n"
             "log.console = false\ndisk_free_limit.absolute = 1MB\n",
             "env.conf": "",
-            "plugins": "[].\n",
+            "enabled_plugins": "[].\n",
         }
         for name, text in files.items():
             (directory / name).write_text(text, "utf-8")
@@ -143,7 +157,7 @@ class RabbitMq(Process):
             "RABBITMQ_LOG_BASE": directory / "log",
             "RABBITMQ_CONFIG_FILE": directory / "rabbitmq.conf",
             "RABBITMQ_CONF_ENV_FILE": directory / "env.conf",
-            "RABBITMQ_ENABLED_PLUGINS_FILE": directory / "plugins",
+            "RABBITMQ_ENABLED_PLUGINS_FILE": directory / "enabled_plugins",
             "RABBITMQ_DIST_PORT": free_port(),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none",
             "ERL_EPMD_ADDRESS": "127.0.0.1",

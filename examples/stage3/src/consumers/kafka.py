@@ -35,7 +35,7 @@ def consume(stage: Stage, options: argparse.Namespace, stop: threading.Event) ->
             "auto.commit.interval.ms": 1_000,
             "enable.auto.offset.store": False,
             # How long the records of a consumer that was killed wait for another one.
-            "session.timeout.ms": 10_000,
+            "session.timeout.ms": 6_000,
         }
     )
     consumer.subscribe([options.topic])
