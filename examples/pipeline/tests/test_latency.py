@@ -12,12 +12,14 @@ MOST_MS = 5.0
 
 def test_a_host_in_trouble_does_not_slow_stage_2(tmp_path: Path) -> None:
     paragraphs = [part for text in stories().values() for part in text.split("\n\n")[1:]]
-    situations = latency.measure(tmp_path, (paragraphs * 7)[:200], rounds=2)
-    print(latency.table(situations))
-    growth = latency.growth(situations)
-    assert len(growth) == 4
-    assert all(each < MOST_MS for each in growth.values()), latency.table(situations)
-    # Nothing was thrown away for it: the events of those who can still be reached wait.
-    for each in situations:
-        publisher = each.stage.publisher
-        assert publisher.dropped == 0
+    situations = latency.measure(tmp_path, (paragraphs * 7)[:200], rounds=3)
+    shown = latency.table(situations)
+    print(shown)
+    troubled = latency.in_trouble(situations)
+    assert len(troubled) == 4
+    for situation in troubled:
+        assert latency.growth(situations, situation) <= MOST_MS, shown
+        assert latency.quantile(situation.publisher.times, 0.99) <= MOST_MS, shown
+        # Nothing is thrown away for it: what the host has not taken waits.
+        assert situation.publisher.dropped == 0
+        assert situation.publisher.waiting > 0
