@@ -124,7 +124,7 @@ def load(host: Host, directory: Path) -> Iterator[None]:
 
 
 def table(situations: Sequence[Situation]) -> str:
-    """Write it as a table: each document, how much its p99 is above that of events off, and the call to the publisher."""
+    """Write it as a table: each document, how far its p99 is above events off, and the call to the publisher."""
     base = situations[0].quantile(0.99)
     lines = [f"{'ms':<22} {'p50':>8} {'p95':>8} {'p99':>8} {'p99 grows':>10} {'publish p99':>12}"]
     for each in situations:
@@ -140,7 +140,7 @@ def in_trouble(situations: Sequence[Situation]) -> list[Situation]:
 
 
 def growth(situations: Sequence[Situation], situation: Situation) -> float:
-    """Give how much p99 grows in a situation: the median over the rounds, beyond what two times of events off differ."""
+    """Give how much p99 grows: the median over the rounds, beyond what two times of events off differ."""
     off, again = situations[0], situations[1]
     rounds = zip(situation.rounds, off.rounds, again.rounds, strict=True)
     return statistics.median(quantile(on, 0.99) - max(quantile(a, 0.99), quantile(b, 0.99)) for on, a, b in rounds)
