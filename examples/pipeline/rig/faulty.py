@@ -23,8 +23,8 @@ ANSWERS = {
 class FaultyHost(Process):
     """One of them, ready."""
 
-    def __init__(self, kind: str, directory: Path) -> None:
-        self.port = free_port()
+    def __init__(self, kind: str, directory: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
         command = [sys.executable, "-m", "rig.faulty", kind, str(self.port)]
         super().__init__(kind, command, directory, {"PYTHONPATH": str(Path(__file__).resolve().parents[1])})
         self.start().ready(lambda: listens(self.port))

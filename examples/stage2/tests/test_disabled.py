@@ -61,3 +61,17 @@ def test_the_same_program_sees_it_when_they_are_enabled(tmp_path: Path) -> None:
     assert found["threads"] == 2
     assert "http.client" in found["heavy"]
     assert "5 events were not sent" in done.stderr
+
+
+def test_the_publisher_needs_pydantic_and_yaml_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("events: {enabled: true}\nhost: {listen: '127.0.0.1:1'}", "utf-8")
+    program = PROGRAM.format(path=str(tmp_path / "settings.yaml")).replace("assert publisher.flush(0)", "")
+    program += """
+site = [path for path in sys.path if path.endswith("site-packages")]
+places = {name: getattr(module, "__file__", None) or "" for name, module in list(sys.modules.items())}
+print(json.dumps(sorted({name.split(".")[0] for name, place in places.items() if any(map(place.startswith, site))})))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    others = set(json.loads(done.stdout.splitlines()[-1])) - {"stage2", "pydantic", "pydantic_core", "yaml", "_yaml"}
+    # What pydantic itself needs, and what setuptools puts into every environment.
+    assert others <= {"annotated_types", "typing_extensions", "typing_inspection", "_distutils_hack"}

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import pytest
+
+from rig.faulty import FaultyHost
 from rig.host import Host
 from rig.processes import until
 from stage2.events.cloudevent import EMBEDDING_FAILED
@@ -51,6 +55,33 @@ def test_what_was_published_while_the_host_was_down_arrives_in_order_when_it_is_
     assert publisher.flush(30)
     assert numbers(host) == list(range(300))
     assert publisher.dropped == 0
+
+
+@pytest.mark.parametrize("kind", ["hung", "refusing"])
+def test_what_was_published_while_it_was_hung_or_refusing_arrives_when_it_is_well(
+    kind: str, host: Host, publisher_to: Make, tmp_path: Path
+) -> None:
+    host.stop()
+    publisher = publisher_to(host.url, timeout_seconds=0.3)
+    with FaultyHost(kind, tmp_path, host.port):
+        for number in range(50):
+            assert one(publisher, number)
+        until("it has been noticed", lambda: publisher.failure_rate > 0)
+        assert publisher.waiting == 50
+    host.run()
+    assert publisher.flush(30)
+    assert sorted(set(numbers(host))) == list(range(50))
+    assert publisher.dropped == 0
+
+
+def test_a_slow_host_gets_everything_in_the_end(publisher_to: Make, tmp_path: Path) -> None:
+    with FaultyHost("slow", tmp_path) as slow:
+        publisher = publisher_to(slow.url)
+        for number in range(50):
+            assert one(publisher, number)
+        assert not publisher.flush(1)
+        assert publisher.flush(30)
+    assert (publisher.dropped, publisher.failure_rate) == (0, 0.0)
 
 
 def test_a_host_that_is_killed_in_the_middle_loses_nothing(host: Host, publisher_to: Make) -> None:
