@@ -29,7 +29,12 @@ REDELIVERY_SECONDS = float(os.environ.get("STAGE2_REDELIVERY_SECONDS", "3600"))
 app = Celery("stage2", broker=BROKER)
 app.conf.update(
     broker_connection_retry_on_startup=True,
-    broker_transport_options={"visibility_timeout": REDELIVERY_SECONDS},
+    broker_transport_options={
+        "visibility_timeout": REDELIVERY_SECONDS,
+        # By default it is looked for them every 100 s only.
+        "unacked_restore_interval": min(10.0, REDELIVERY_SECONDS / 2),
+        "unacked_restore_throttle": 1,
+    },
     task_acks_late=True,
     task_ignore_result=True,
     task_reject_on_worker_lost=True,
