@@ -50,6 +50,8 @@ def _show(pipeline: Pipeline, say: Say, job_id: str, ways: int) -> None:
     found = report(pipeline, job_id)
     for line in found.lines():
         say(f"   {line}")
+    shown = [event["id"] for fate in found.fates[:ways] for event in fate.events]
+    until("the host has delivered them", lambda: all(map(pipeline.host.explain, shown)))
     for fate in found.fates[:ways]:
         say("")
         for line in way(pipeline, fate):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -108,8 +107,7 @@ def report(pipeline: Pipeline, job_id: str) -> Report:
 
 
 def way(pipeline: Pipeline, fate: Fate) -> Iterable[str]:
-    """Show the way of each event of a document: who sent it, when, where it arrived, what came of it."""
-    entries = stream(pipeline)
+    """Show the way of each event of a document: who sent it, when, where the host brought it, what came of it."""
     seen = {(each.source, each.id): each for each in fate.seen}
     yield f"{fate.document_id}: {fate.outcome}"
     for event in fate.events:
@@ -117,19 +115,8 @@ def way(pipeline: Pipeline, fate: Fate) -> Iterable[str]:
         trace = event.get("traceparent", "-" * 36)[3:11]
         hops = event.get("hops", 0)
         yield f"  {event['time'][11:23]}  {kind:<24} by {event['source']:<22} hops {hops}  trace {trace}…"
-        if entry := entries.get((event["source"], event["id"])):
-            yield f"  {'':12}    → stream nlp-events, entry {entry}"
-        if event["type"] == EMBEDDING_FAILED:
-            yield f"  {'':12}    → webhook of stage2: {event['data']['error']['message']}"
+        for delivery in pipeline.host.explain(event["id"]):
+            where = f"route {delivery['route']} → {delivery['backend']}"
+            yield f"  {'':12}    {where}, {delivery['latency_ms']} ms, {delivery['receipt']}"
         if after := seen.get((event["source"], event["id"])):
-            yield f"  {after.at[11:23]}    → stage3: {after.outcome}{f', {after.reason}' if after.reason else ''}"
-
-
-def stream(pipeline: Pipeline) -> Mapping[tuple[str, str], str]:
-    """Give the entry of each event in the stream of Redis."""
-    found: Any = pipeline.redis.client().xrange("nlp-events")
-    entries: dict[tuple[str, str], str] = {}
-    for entry, fields in found:
-        event = json.loads(fields[b"event"])
-        entries.setdefault((event["source"], event["id"]), entry.decode())
-    return entries
+            yield f"  {after.at[11:23]}    stage3: {after.outcome}{f', {after.reason}' if after.reason else ''}"

@@ -92,6 +92,12 @@ class Host(Process):
         found = json.loads(self._get("/api/v1/dead-letters?limit=1000") or b"[]")
         return list(found)
 
+    def explain(self, event_id: str) -> list[dict[str, Any]]:
+        """Give the deliveries of an event, each with its route, backend, tries, receipt and milliseconds."""
+        found = json.loads(self._get(f"/api/v1/explain/{event_id}") or b'{"events": []}')
+        journeys = (journey for event in found["events"] for journey in event["journeys"])
+        return [{"route": journey["route"], **each} for journey in journeys for each in journey["deliveries"]]
+
     def ask(self, *words: str) -> str:
         """Run another command of the program, and give what it printed."""
         done = subprocess.run(  # noqa: S603 (the host's own)

@@ -41,7 +41,8 @@ def test_stage_3_breaks_and_stage_2_mends_it(pipeline: Pipeline) -> None:
     assert [event.get("hops", 0) for event in never.events] == list(range(9))
     assert never.reason == "embedding failed after 3 retries: the output has no words that mean anything"
     assert fates["no-words"].reason == "it has no words"
-    assert any("→ webhook of stage2: the output is damaged" in line for line in lines)
+    assert any("stage3: reported, the output is damaged" in line for line in lines)
+    assert any("route failures-to-stage2 → stage2" in line and "status 204" in line for line in lines)
 
 
 def test_each_document_is_embedded_once_or_given_up_with_a_reason(pipeline: Pipeline) -> None:

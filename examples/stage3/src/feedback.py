@@ -11,6 +11,10 @@ class Undeliverable(Exception):  # noqa: N818 (it is no error of anybody: the ho
     """The host did not take the event now; what it answers must stay where it is, and come again."""
 
 
+class RefusedError(Exception):
+    """The host will never take the event; the message says why."""
+
+
 class Feedback:
     """Posts events, and returns when the host has them on its disk."""
 
@@ -23,7 +27,8 @@ class Feedback:
         """Post one event.
 
         Raises:
-            Undeliverable: the host is not there, too busy, or does not want it.
+            Undeliverable: the host is not there, too busy, or does not know this sender.
+            RefusedError: the event is against the host's rules, `host.max_hops` for one.
         """
         try:
             answer = self._client.post(
@@ -31,5 +36,15 @@ class Feedback:
             )
         except httpx.HTTPError as error:
             raise Undeliverable(f"cannot reach {self._url}: {error}") from error
+        if answer.status_code in (400, 413, 422):
+            raise RefusedError(f"the host answered {answer.status_code}: {_detail(answer)}")
         if not answer.is_success:
             raise Undeliverable(f"{self._url} answered {answer.status_code}")
+
+
+def _detail(answer: httpx.Response) -> str:
+    """Read the detail of a problem document (RFC 9457)."""
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return answer.reason_phrase

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from .embedding import EmbeddingError, embed
 from .event import DOCUMENT_PROCESSED, EMBEDDING_FAILED, Event
-from .feedback import Feedback
+from .feedback import Feedback, RefusedError
 from .store import Store
 
 logger = logging.getLogger(__name__)
@@ -72,8 +72,7 @@ class Stage:
         """Tell Stage 2, and only then note it: between the two the event comes again, and so does the same answer."""
         logger.warning("cannot embed %s: %s", event.data.get("document_id"), reason)
         if event.hops + 1 > MOST_HOPS:
-            self.store.note(event, Outcome.GIVEN_UP, f"{reason}; {event.hops} events answered one another already")
-            return Outcome.GIVEN_UP
+            return self._given_up(event, f"{reason}; {event.hops} events answered one another already")
         data = {
             "document_id": event.data.get("document_id"),
             "job_id": event.data.get("job_id"),
@@ -81,6 +80,15 @@ class Stage:
             "error": {"type": "EmbeddingError", "message": reason},
             "event": {"source": event.source, "id": event.id},
         }
-        self.feedback.send(event.answered(EMBEDDING_FAILED, data))
+        try:
+            self.feedback.send(event.answered(EMBEDDING_FAILED, data))
+        except RefusedError as error:
+            # Coming again would not help.
+            return self._given_up(event, f"{reason}; {error}")
         self.store.note(event, Outcome.REPORTED, reason)
         return Outcome.REPORTED
+
+    def _given_up(self, event: Event, reason: str) -> Outcome:
+        logger.error("given up %s: %s", event.data.get("document_id"), reason)
+        self.store.note(event, Outcome.GIVEN_UP, reason)
+        return Outcome.GIVEN_UP

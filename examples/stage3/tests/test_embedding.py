@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rig.host import Host, settings
 from stage3.embedding import DIMENSIONS, EmbeddingError, embed, vector
 from stage3.event import EMBEDDING_FAILED, TOO_MANY, Event
 from stage3.feedback import Feedback, Undeliverable
@@ -127,6 +128,22 @@ def test_a_circle_is_left(stage: Stage, told: Told, hops: object, told_it: bool)
     assert len(told.events) == told_it
     if not told_it:
         assert "the output is missing; " in (stage.store.seen()[0].reason or "")
+
+
+def test_what_the_host_will_never_take_is_given_up(stage: Stage, tmp_path: Path) -> None:
+    """A real host with a limit of its own for chains of answers."""
+    events = {"enabled": True, "backend": "local"}
+    path = settings(tmp_path, events)
+    path.write_text(path.read_text("utf-8").replace("host:\n", "host:\n  max_hops: 2\n"), "utf-8")
+    with Host(tmp_path, path).run() as host:
+        stage = Stage(stage.store, Feedback(host.url), stage.results)
+        assert stage.receive(processed(stage, "first", None, hops=1)) is Outcome.REPORTED
+        assert stage.receive(processed(stage, "second", None, hops=2)) is Outcome.GIVEN_UP
+        assert [event["hops"] for event in host.journal()] == [2]
+    reason = stage.store.seen()[-1].reason
+    assert reason is not None
+    assert reason.startswith("the output is missing; the host answered 422: ")
+    assert "max_hops" in reason
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1/x", "file://{root}/../secret.jsonl", None, 3])
