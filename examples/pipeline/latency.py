@@ -6,7 +6,6 @@ off is measured twice, which shows how much of a difference means nothing.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -43,11 +42,11 @@ class TimedPublisher(EventPublisher):
 
 
 class Situation:
-    """Stage 2 in one situation, and the milliseconds that each document took there, in rounds."""
+    """Stage 2 in one situation, and the milliseconds that each document took there."""
 
     def __init__(self, name: str, directory: Path, url: str | None) -> None:
         self.name = name
-        self.rounds: list[list[float]] = []
+        self.times: list[float] = []
         config = PublisherConfig(url=url) if url else None
         self.publisher = TimedPublisher(EventsConfig(enabled=url is not None), config)
         self.stage = Stage(Store(directory / name), self.publisher)
@@ -56,11 +55,11 @@ class Situation:
         """Process a document, and take the time."""
         begin = time.perf_counter()
         self.stage.process(document)
-        self.rounds[-1].append((time.perf_counter() - begin) * 1_000)
+        self.times.append((time.perf_counter() - begin) * 1_000)
 
     def quantile(self, share: float) -> float:
         """Give a quantile of all times."""
-        return quantile([each for times in self.rounds for each in times], share)
+        return quantile(self.times, share)
 
 
 def quantile(times: Sequence[float], share: float) -> float:
@@ -91,7 +90,7 @@ def measure(directory: Path, texts: list[str], rounds: int = ROUNDS) -> list[Sit
         # What is done once in a process is done once for all of them.
         _take_turns(calm, documents[:20])
         for each in calm:
-            each.rounds.clear()
+            each.times.clear()
             each.publisher.times.clear()
         for _ in range(rounds):
             _take_turns(calm, documents)
@@ -101,8 +100,6 @@ def measure(directory: Path, texts: list[str], rounds: int = ROUNDS) -> list[Sit
 
 
 def _take_turns(situations: Sequence[Situation], documents: Sequence[Document]) -> None:
-    for situation in situations:
-        situation.rounds.append([])
     for number, document in enumerate(documents):
         # Nobody is always the first.
         first = number % len(situations)
@@ -140,7 +137,5 @@ def in_trouble(situations: Sequence[Situation]) -> list[Situation]:
 
 
 def growth(situations: Sequence[Situation], situation: Situation) -> float:
-    """Give how much p99 grows: the median over the rounds, beyond what two times of events off differ."""
-    off, again = situations[0], situations[1]
-    rounds = zip(situation.rounds, off.rounds, again.rounds, strict=True)
-    return statistics.median(quantile(on, 0.99) - max(quantile(a, 0.99), quantile(b, 0.99)) for on, a, b in rounds)
+    """Give how much p99 grows in a situation, beyond what two times of events off differ."""
+    return situation.quantile(0.99) - max(off.quantile(0.99) for off in situations[:2])

@@ -172,5 +172,5 @@ def test_a_spool_that_cannot_be_written_is_a_warning(
     assert publisher.publish("com.example.x", "x", {})
     assert publisher.flush(5)
     publisher.close()
-    assert "Events are kept in memory only" in caplog.text
+    assert "Events are in memory only" in caplog.text
     assert len(receiver.events) == 1

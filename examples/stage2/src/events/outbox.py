@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import random
 import threading
 import time
 import weakref
@@ -15,19 +14,16 @@ from dataclasses import dataclass
 from itertools import islice
 
 from ..core.config import PublisherConfig
+from .pace import Pace, QuietLogger
 from .spool import Spool
 from .transport import Delivered, Later, Refused, Transport
 
 logger = logging.getLogger(__name__)
 
-QUIET_SECONDS = 10.0
-"""The least time between two warnings of the same kind: a flood of events is no flood of log lines."""
 ORPHANS_SECONDS = 5.0
 """How often an idle outbox looks for what dead processes left."""
 SPOOL_BYTES = 16 << 20
 """The size at which a spool is rewritten, though the queue was never empty."""
-WINDOW = 20
-"""The last requests that `failure_rate` is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +60,8 @@ class Outbox:
         self._stopped = False
         self._transport = Transport(config.url, config.token, config.timeout_seconds)
         self._spool: Spool | None = None
-        self._pause = 0.0
-        self._not_before = 0.0
-        self._outcomes: deque[bool] = deque(maxlen=WINDOW)
-        self._in_trouble = False
-        self._warned: dict[str, float] = {}
-        self._owner = os.getpid()
+        self.pace = Pace(config.pause_seconds, config.longest_pause_seconds)
+        self._quiet = QuietLogger(logger)
 
     def put(self, entry: Entry) -> bool:
         """Queue one event; false, and a warning, if the queue is full or closed."""
@@ -85,13 +77,7 @@ class Outbox:
                 return True
             self.dropped += 1
         why = "the queue is full" if full else "the publisher is closed"
-        self._warn(
-            why,
-            "Event dropped: %s (events.queue %d); %d dropped so far",
-            why,
-            self.config.queue,
-            self.dropped,
-        )
+        self._quiet.warn(why, "Event dropped: %s; %d are waiting, %d were dropped", why, len(self._queue), self.dropped)
         return False
 
     def start(self) -> None:
@@ -102,16 +88,6 @@ class Outbox:
     def waiting(self) -> int:
         """How many events are not confirmed yet."""
         return len(self._queue)
-
-    def failure_rate(self) -> float:
-        """Give the share of the last requests that failed."""
-        outcomes = tuple(self._outcomes)
-        return outcomes.count(False) / len(outcomes) if outcomes else 0.0
-
-    def pause(self, seconds: float) -> None:
-        """Send nothing for so long; events are queued meanwhile."""
-        with self._changed:
-            self._not_before = time.monotonic() + seconds
 
     def flush(self, timeout: float) -> bool:
         """Wait until all that is queued is confirmed, at most so many seconds; say whether it is."""
@@ -144,21 +120,24 @@ class Outbox:
         if self._thread is None:
             if self.config.spool is not None:
                 self._open_spool(self.config)
-            self._thread = threading.Thread(target=self._run, name="stagewire-publisher", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name="stagewire-publisher", daemon=True)
+            thread.start()
+            self._thread = thread
 
     def _open_spool(self, config: PublisherConfig) -> None:
         try:
             self._spool = Spool(config.spool) if config.spool else None
         except OSError as error:
-            logger.warning("Events are kept in memory only: cannot use %s: %s", config.spool, error)
+            logger.warning("Events are in memory only: cannot use %s: %s", config.spool, error)
 
     def _save(self, entry: Entry) -> None:
         if self._spool is not None:
             try:
                 self._spool.append(entry.body)
             except OSError as error:
-                self._warn("spool", "Events are kept in memory only: cannot write %s: %s", self._spool.path, error)
+                self._quiet.warn(
+                    "spool", "Events are kept in memory only: cannot write %s: %s", self._spool.path, error
+                )
 
     def _settle(self, entries: Sequence[Entry], keep: Sequence[Entry] = ()) -> None:
         """Forget these, the first of the queue, but for some."""
@@ -169,7 +148,7 @@ class Outbox:
             try:
                 self._spool.keep(entry.body for entry in self._queue)
             except OSError as error:
-                self._warn("spool", "Cannot write %s: %s", self._spool.path, error)
+                self._quiet.warn("spool", "Cannot write %s: %s", self._spool.path, error)
         self._changed.notify_all()
 
     # … and what follows runs in the thread.
@@ -194,7 +173,7 @@ class Outbox:
             rest = ORPHANS_SECONDS if self._spool else None
             self._changed.wait_for(lambda: self._queue or self._closing, rest)
             self._changed.wait_for(self._is_due, self.config.linger_seconds if self._queue else 0.0)
-            while not self._closing and (left := self._not_before - time.monotonic()) > 0:
+            while not self._closing and (left := self.pace.left()) > 0:
                 self._changed.wait(left)
             self._stopped = self._closing and not self._queue
             return list(islice(self._queue, self.config.batch))
@@ -223,13 +202,11 @@ class Outbox:
                 self._refused(entries, answer)
 
     def _delivered(self, entries: Sequence[Entry]) -> None:
-        self._outcomes.append(True)
-        self._pause = 0.0
         with self._changed:
             self._settle(entries)
-        if self._in_trouble:
-            self._in_trouble = False
+        if self.pace.in_trouble:
             logger.warning("Events are sent to %s again; %d wait", self.config.url, len(self._queue))
+        self.pace.went_well()
         if self.log_events and logger.isEnabledFor(logging.INFO):
             for entry in entries:
                 self._log(entry)
@@ -245,22 +222,15 @@ class Outbox:
         logger.info("Event published", extra=extra)
 
     def _failed(self, later: Later) -> None:
-        """Wait before the next try: longer with each, and never all publishers at the same time."""
-        self._outcomes.append(False)
-        self._in_trouble = True
-        self._warn("failed", "Failed to publish events: %s; %d wait", later.reason, len(self._queue))
-        first, longest = self.config.pause_seconds, self.config.longest_pause_seconds
-        self._pause = min(longest, max(first, self._pause * 2))
+        self._quiet.warn("failed", "Failed to publish events: %s; %d wait", later.reason, len(self._queue))
         with self._changed:
-            pause = max(self._pause * random.uniform(0.5, 1.0), later.after or 0.0)
-            self._not_before = time.monotonic() + pause
+            self.pace.failed(later.after)
             # The end of the process is no time to wait for a host that is away.
             self._stopped = self._closing
 
     def _refused(self, entries: list[Entry], refused: Refused) -> None:
         """Part those that the host will not take from the others; where it does not say which, by halves."""
-        self._outcomes.append(True)
-        bad = {index for index in refused.indexes if index < len(entries)}
+        bad = {index for index in refused.indexes if 0 <= index < len(entries)}
         if len(entries) == 1:
             bad = {0}
         if bad:
@@ -273,13 +243,7 @@ class Outbox:
     def _give_up(self, entries: Sequence[Entry], reason: str) -> None:
         self.dropped += len(entries)
         ids = ", ".join(entry.id for entry in entries[:3])
-        self._warn("refused", "%d events dropped (%s, …): %s", len(entries), ids, reason)
-
-    def _warn(self, kind: str, message: str, *values: object) -> None:
-        now = time.monotonic()
-        if now - self._warned.get(kind, -QUIET_SECONDS) >= QUIET_SECONDS:
-            self._warned[kind] = now
-            logger.warning(message, *values)
+        self._quiet.warn("refused", "%d events dropped (%s, …): %s", len(entries), ids, reason)
 
 
 _live: weakref.WeakSet[Outbox] = weakref.WeakSet()

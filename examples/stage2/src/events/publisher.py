@@ -213,12 +213,12 @@ class EventPublisher:
     @property
     def failure_rate(self) -> float:
         """The share of the last 20 requests that failed. The pause between tries grows by itself."""
-        return self._outbox.failure_rate() if self._outbox is not None else 0.0
+        return self._outbox.pace.failure_rate() if self._outbox is not None else 0.0
 
     def disable_temporarily(self, seconds: float = 30.0) -> None:
         """Send nothing for a while; events are queued meanwhile."""
         if self._outbox is not None:
-            self._outbox.pause(seconds)
+            self._outbox.pace.wait(seconds)
 
     def _publish(self, kind: str, subject: str, data: Callable[[], Data], key: str | None, hops: int = 0) -> bool:
         if self._outbox is None:
