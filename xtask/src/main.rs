@@ -1,5 +1,6 @@
 //! `cargo xtask …`: set-up and chores. Light on purpose: it builds in seconds, before anything else is there.
 
+mod examples;
 mod guests;
 mod setup;
 mod shell;
@@ -30,6 +31,7 @@ usage: cargo xtask COMMAND
                          start brokers on fixed loopback ports, for you to try things with; they
                          stay until `down`, and keep their data in target/brokers/run
   guests                 build the plugins and the test guests
+  examples               lint and test the Python examples, with the host that was built
   deny                   licences, bans and sources of all dependencies (needs cargo-deny)
 
 examples:
@@ -58,6 +60,7 @@ fn run(words: &[&str]) -> Result<()> {
         [] | ["help" | "-h" | "--help"] | [_, "-h" | "--help"] => print!("{HELP}"),
         ["setup"] => setup::everything()?,
         ["guests"] => guests::build()?,
+        ["examples"] => examples()?,
         ["test"] => suites::run()?,
         ["demo", rest @ ..] => demo(rest)?,
         ["bench", rest @ ..] => bench(rest)?,
@@ -108,6 +111,13 @@ fn brokers(rest: &[&str]) -> Result<()> {
     setup::brokers()?;
     suites::build("dev")?;
     shell::program("debug", "brokers").args(rest).run()
+}
+
+fn examples() -> Result<()> {
+    setup::brokers()?;
+    examples::set_up()?;
+    examples::lint()?;
+    examples::test()
 }
 
 fn deny() -> Result<()> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use crate::examples;
 use crate::shell::{command, is_fresh, is_there, root, target};
 
 const WASM: &str = "wasm32-unknown-unknown";
@@ -20,6 +21,7 @@ pub(crate) fn everything() -> Result<()> {
     toxiproxy()?;
     package("curl", "curl")?;
     python_client()?;
+    examples::set_up()?;
     go_client()
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::shell::cargo;
-use crate::{guests, setup};
+use crate::{examples, guests, setup};
 
 /// What every build of programs names. The workspace is always built as a whole, with its tests, so that the features
 /// of shared dependencies are the same everywhere and nothing is compiled twice.
@@ -29,6 +29,8 @@ pub(crate) fn run() -> Result<()> {
     steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;
     // In one command: the suites alone would be built with other features of shared dependencies.
     steps.cargo("unit tests, suites", &["test", "--workspace", "--lib", "--bins", "--test", "suites"])?;
+    steps.step("lints of examples", "cargo xtask examples", examples::lint)?;
+    steps.step("tests of examples", "cargo xtask examples", examples::test)?;
     steps.summary();
     Ok(())
 }

@@ -1,0 +1,1 @@
+"""Batches, and what other stages ask for: work for Celery."""
