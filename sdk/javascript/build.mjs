@@ -1,4 +1,4 @@
-// Written by `stagewire plugin build` into the project's build/ and run there by node: bundles the plugin with its entry,
+// Written by `stagewire plugin build` into the project's target/ and run there by node: bundles the plugin with its entry,
 // and makes a component of the bundle. Arguments: the world, the WIT file, the component to write.
 
 import { writeFile } from "node:fs/promises";
