@@ -101,10 +101,9 @@ def transforming(module: ModuleType, description: dict[str, str], types: Any) ->
     return Transforming
 
 
-def _place(error: Exception) -> str:
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)]
-    place = frames[-1] if frames else None
-    own = [frame for frame in frames if frame.filename.endswith("plugin.py") and "stagewire" not in frame.filename]
-    place = own[-1] if own else place
-    name = place.filename.rsplit("/", 1)[-1] if place else "plugin.py"
-    return f"{type(error).__name__} in {name}, line {place.lineno if place else '?'}"
+def _place(error: BaseException) -> str:
+    """The exception's class, and where in the plugin it was raised. No source is looked up: there are no files here."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    own = [frame for frame in frames if "/stagewire/" not in frame[0]] or frames or [("plugin.py", 0)]
+    name, line = own[-1]
+    return f"{type(error).__name__} in {name.rsplit('/', 1)[-1]}, line {line}"
