@@ -4,6 +4,7 @@ mod guests;
 mod setup;
 mod shell;
 mod suites;
+mod toolchains;
 
 use std::process::ExitCode;
 
