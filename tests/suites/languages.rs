@@ -34,7 +34,8 @@ fn link_node_modules(project: &Path) {
     for (name, version) in packages.as_object().into_iter().flatten() {
         assert_eq!(installed[name], *version, "the set-up installs the {name} that a new project names");
     }
-    std::os::unix::fs::symlink(place.join("node_modules"), project.join("node_modules")).expect("a link can be made");
+    std::os::unix::fs::symlink(place.join("node_modules"), project.join("node_modules"))
+        .expect("a link can be made");
 }
 
 fn read_json(file: &Path) -> Value {
@@ -93,11 +94,18 @@ impl Demo {
     async fn start(directory: PathBuf, settings: &str) -> Self {
         let (ingress, admin) = (free_port(), free_port());
         let head = format!("host:\n  listen: {ingress}\n  admin: {{ listen: \"{admin}\" }}\n");
-        std::fs::write(directory.join("config/settings.yaml"), head + settings + "\n").expect("settings can be written");
+        std::fs::write(directory.join("config/settings.yaml"), head + settings + "\n")
+            .expect("settings can be written");
         let log = std::fs::File::create(directory.join("log")).expect("the log can be written");
         let errors = log.try_clone().expect("a file handle can be doubled");
         let mut command = Command::new(places::stagewire());
-        command.arg("run").current_dir(&directory).stdin(Stdio::null()).stdout(log).stderr(errors).kill_on_drop(true);
+        command
+            .arg("run")
+            .current_dir(&directory)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .kill_on_drop(true);
         let demo = Self { directory, ingress, admin, _process: command.spawn().expect("the host starts") };
         until_true("the host is ready", PATIENCE, async || {
             wire::send(demo.admin, "GET", "/readyz", &[], b"").await.is_ok_and(|answer| answer.status == 200)
@@ -107,17 +115,22 @@ impl Demo {
     }
 
     async fn generation(&self) -> u64 {
-        let answer = wire::send(self.admin, "GET", "/api/v1/status", &[], b"").await.expect("the admin API answers");
+        let answer =
+            wire::send(self.admin, "GET", "/api/v1/status", &[], b"").await.expect("the admin API answers");
         answer.json()["generation"].as_u64().expect("status has a generation")
     }
 
     /// Waits until these and no others are in the local stream.
     async fn has(&self, ids: &[&str]) {
         until(&format!("{ids:?} are in the stream"), PATIENCE, async || {
-            let output = Command::new(places::stagewire()).args(["tail", "local"]).current_dir(&self.directory).output();
+            let output = Command::new(places::stagewire())
+                .args(["tail", "local"])
+                .current_dir(&self.directory)
+                .output();
             let output = output.await.expect("the command can be started");
             let events = String::from_utf8_lossy(&output.stdout).into_owned();
-            let found: Vec<_> = events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
+            let found: Vec<_> =
+                events.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect();
             let found: Vec<_> = found.iter().filter_map(|event| event["id"].as_str()).collect();
             (found == ids).then_some(())
         })
@@ -160,20 +173,27 @@ async fn built(project: &str) -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let source = places::root().join(project);
     let environment = toolchains();
-    typed(&format!("cp -rL {} project && rm -rf project/target", source.display()), directory.path(), &environment).await;
+    typed(
+        &format!("cp -rL {} project && rm -rf project/target", source.display()),
+        directory.path(),
+        &environment,
+    )
+    .await;
     let project = directory.path().join("project");
     if project.join("package.json").is_file() {
         link_node_modules(&project);
     }
     if let Ok(module) = std::fs::read_to_string(project.join("go.mod")) {
         let sdk = places::root().join("sdk/go").display().to_string();
-        std::fs::write(project.join("go.mod"), module.replace("../../../../sdk/go", &sdk)).expect("it can be written");
+        std::fs::write(project.join("go.mod"), module.replace("../../../../sdk/go", &sdk))
+            .expect("it can be written");
     }
     typed("stagewire plugin build", &project, &environment).await;
     let files = std::fs::read_dir(project.join("target")).expect("the build made a directory");
     let names = ["everything.wasm", "hostile.wasm", "example-transform.wasm"];
     let mut files = files.map(|file| file.expect("it can be listed").path());
-    let file = files.find(|file| names.iter().any(|name| file.ends_with(name))).expect("the build made a plugin");
+    let file =
+        files.find(|file| names.iter().any(|name| file.ends_with(name))).expect("the build made a plugin");
     (directory, file)
 }
 
@@ -197,7 +217,9 @@ async fn arrived(host: &Host) -> Vec<Value> {
 /// A transform that passes, edits and makes events, reads every attribute, keeps state, logs and counts.
 async fn an_sdk_has_everything(language: &str) {
     let (_project, file) = built(&format!("tests/plugins/everything/{language}")).await;
-    let settings = route("{ plugin: everything, grants: { keyvalue: true }, on_error: dead_letter, limits: { time: 2s, memory: 64MiB } }");
+    let settings = route(
+        "{ plugin: everything, grants: { keyvalue: true }, on_error: dead_letter, limits: { time: 2s, memory: 64MiB } }",
+    );
     let host = Host::with(settings).plugin_file("everything", &file).start().await;
     let given = json!({
         "specversion": "1.0", "id": "1", "source": "/s", "type": "t", "subject": "x", "time": "2026-01-01T00:00:00Z",
@@ -269,7 +291,8 @@ async fn misbehaviour_hurts_nobody_else(language: &str, memory: &str) {
     host.send_all(&[event("flood", "flood")]).await;
     host.has_settled().await;
     owed.push("flood".into());
-    let mut ids: Vec<_> = arrived(&host).await.iter().filter_map(|event| event["id"].as_str().map(String::from)).collect();
+    let mut ids: Vec<_> =
+        arrived(&host).await.iter().filter_map(|event| event["id"].as_str().map(String::from)).collect();
     ids.sort();
     owed.sort();
     assert_eq!(ids, owed, "{language}");

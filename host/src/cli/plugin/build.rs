@@ -6,10 +6,12 @@ use super::languages::{LANGUAGES, Project};
 
 /// Builds the plugin in a directory, whatever its language. Returns its file, below `target/`.
 pub(super) fn run(directory: &Path) -> Result<PathBuf, String> {
-    let language = LANGUAGES.iter().find(|language| directory.join(language.mark).is_file()).ok_or_else(|| {
-        let marks: Vec<_> = LANGUAGES.iter().map(|language| format!("{} ({})", language.mark, language.name)).collect();
-        format!("{} holds no plugin project: it has none of {}", directory.display(), marks.join(", "))
-    })?;
+    let language =
+        LANGUAGES.iter().find(|language| directory.join(language.mark).is_file()).ok_or_else(|| {
+            let marks: Vec<_> =
+                LANGUAGES.iter().map(|language| format!("{} ({})", language.mark, language.name)).collect();
+            format!("{} holds no plugin project: it has none of {}", directory.display(), marks.join(", "))
+        })?;
     let (name, component) = (language.build)(&Project::open(directory)?)?;
     let file = directory.join("target").join(format!("{name}.wasm"));
     let beside = file.with_extension("new");

@@ -82,7 +82,11 @@ fn files(language: &Language, kind: Kind, name: &str) -> Vec<(PathBuf, String)> 
 fn check(name: &str) -> Result<(), String> {
     let fits = name.starts_with(|first: char| first.is_ascii_lowercase())
         && name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-');
-    if fits { Ok(()) } else { Err(format!("{name:?} is no name for a plugin: a letter, then a-z, 0-9 and -")) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is no name for a plugin: a letter, then a-z, 0-9 and -"))
+    }
 }
 
 fn write(file: &Path, text: &str) -> Result<(), String> {
@@ -101,7 +105,12 @@ mod tests {
             for kind in [Kind::Filter, Kind::Transform] {
                 for (path, text) in files(language, kind, "orders") {
                     let left = ["example-filter", "example-transform", "../../../../", "\"../../wit\""];
-                    assert!(left.iter().all(|left| !text.contains(left)), "{} {}", language.name, path.display());
+                    assert!(
+                        left.iter().all(|left| !text.contains(left)),
+                        "{} {}",
+                        language.name,
+                        path.display()
+                    );
                 }
             }
         }

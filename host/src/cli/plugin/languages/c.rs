@@ -32,7 +32,13 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     let sources = sources(project)?;
     let cpp = sources.iter().any(|source| source.extension().is_some_and(|end| end == "cpp"));
     let mut zig = zig(project)?;
-    zig.arg(if cpp { "c++" } else { "cc" }).args(["-target", "wasm32-wasi", "-mexec-model=reactor", "-O2", "-s"]);
+    zig.arg(if cpp { "c++" } else { "cc" }).args([
+        "-target",
+        "wasm32-wasi",
+        "-mexec-model=reactor",
+        "-O2",
+        "-s",
+    ]);
     if cpp {
         zig.args(["-fno-exceptions", "-fno-rtti"]);
     }

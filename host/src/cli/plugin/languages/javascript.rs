@@ -30,14 +30,21 @@ pub(super) fn build(project: &Project, plugin: &str) -> Result<(String, Vec<u8>)
     let manifest = manifest(project)?;
     for package in ["@bytecodealliance/componentize-js", "esbuild"] {
         if !project.root.ancestors().any(|place| place.join("node_modules").join(package).is_dir()) {
-            return Err(toolchain::missing(package, &format!("cd {} && npm install", project.root.display())));
+            return Err(toolchain::missing(
+                package,
+                &format!("cd {} && npm install", project.root.display()),
+            ));
         }
     }
     project.write("entry.js", entry(&manifest, plugin))?;
     let script = project.write("build.mjs", BUILD)?;
     let made = project.target.join("componentized.wasm");
     let mut node = Command::new("node");
-    node.arg(script).arg(&manifest.world).arg(project.write_interface()?).arg(&made).current_dir(&project.root);
+    node.arg(script)
+        .arg(&manifest.world)
+        .arg(project.write_interface()?)
+        .arg(&made)
+        .current_dir(&project.root);
     toolchain::run(&mut node, NODE)?;
     Ok((manifest.name, project.made(&made)?))
 }

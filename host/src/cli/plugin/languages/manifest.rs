@@ -37,6 +37,7 @@ impl Manifest {
 
     /// Name, version and description as a JSON object.
     pub(super) fn about(&self) -> String {
-        serde_json::json!({ "name": self.name, "version": self.version, "description": self.description }).to_string()
+        serde_json::json!({ "name": self.name, "version": self.version, "description": self.description })
+            .to_string()
     }
 }

@@ -23,7 +23,6 @@ impl Project {
         Ok(Self { root, target })
     }
 
-
     pub(super) fn read(&self, name: &str) -> Result<String, String> {
         let file = self.root.join(name);
         fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))

@@ -16,7 +16,11 @@ pub(super) const PYTHON: Language = Language {
         "stand_in.py", "state.py", "testing.py", "wit.py",
     ),
     sdk_of_examples: "",
-    next: &["python3 -m venv .venv && . .venv/bin/activate", "pip install componentize-py==0.25.1 pytest", "pytest"],
+    next: &[
+        "python3 -m venv .venv && . .venv/bin/activate",
+        "pip install componentize-py==0.25.1 pytest",
+        "pytest",
+    ],
     build,
 };
 
@@ -29,7 +33,11 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     let entry = project.write("entry/stagewire_entry.py", entry(&manifest))?;
     let made = project.target.join("componentized.wasm");
     let mut componentize = Command::new(program);
-    componentize.arg("--quiet").arg("--wit-path").arg(project.write_interface()?).args(["--world", &manifest.world]);
+    componentize
+        .arg("--quiet")
+        .arg("--wit-path")
+        .arg(project.write_interface()?)
+        .args(["--world", &manifest.world]);
     componentize.args(["componentize", "--stub-wasi", "--output"]).arg(&made);
     for place in [entry.parent(), Some(&*project.root), project.sdk()?.parent()].into_iter().flatten() {
         componentize.arg("--python-path").arg(place);
@@ -62,7 +70,8 @@ struct Stagewire {
 
 fn manifest(project: &Project) -> Result<Manifest, String> {
     let wrong = |error: toml::de::Error| format!("pyproject.toml: {}", error.message());
-    let PyProject { project: mut manifest, tool } = toml::from_str(&project.read("pyproject.toml")?).map_err(wrong)?;
+    let PyProject { project: mut manifest, tool } =
+        toml::from_str(&project.read("pyproject.toml")?).map_err(wrong)?;
     manifest.world = tool.stagewire.world;
     manifest.checked("pyproject.toml: `world` of `[tool.stagewire]`")
 }

@@ -22,6 +22,7 @@ pub(super) const RUST: Language = Language {
         ("src/export.rs", include_str!("../../../../../plugins/sdk/src/export.rs")),
         ("src/lib.rs", include_str!("../../../../../plugins/sdk/src/lib.rs")),
         ("src/settings.rs", include_str!("../../../../../plugins/sdk/src/settings.rs")),
+        ("src/state.rs", include_str!("../../../../../plugins/sdk/src/state.rs")),
     ],
     sdk_of_examples: "../../../../plugins/sdk",
     next: &["rustup target add wasm32-unknown-unknown", "cargo test"],
@@ -49,9 +50,13 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--target", WASM, "--message-format", "json-render-diagnostics"]);
     let messages = toolchain::output(cargo.arg("--manifest-path").arg(&manifest), INSTALL)?;
-    let (name, file) = messages.lines().rev().find_map(|message| artifact(message, &manifest)).ok_or_else(|| {
-        format!("cargo made no .wasm file of {}; it needs `[lib] crate-type = [\"cdylib\"]`", manifest.display())
-    })?;
+    let (name, file) =
+        messages.lines().rev().find_map(|message| artifact(message, &manifest)).ok_or_else(|| {
+            format!(
+                "cargo made no .wasm file of {}; it needs `[lib] crate-type = [\"cdylib\"]`",
+                manifest.display()
+            )
+        })?;
     Ok((name, encode::encoded(&project.made(&file)?)?))
 }
 

@@ -22,7 +22,9 @@ fn finished(command: &mut Command, install: &str) -> Result<String, String> {
     let done = command.stderr(Stdio::inherit()).spawn().and_then(std::process::Child::wait_with_output);
     match done {
         Ok(done) if done.status.success() => Ok(String::from_utf8_lossy(&done.stdout).into_owned()),
-        Ok(done) => Err(format!("{program} could not build the plugin ({}); what it says stands above", done.status)),
+        Ok(done) => {
+            Err(format!("{program} could not build the plugin ({}); what it says stands above", done.status))
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(&program, install)),
         Err(error) => Err(format!("cannot run {program}: {error}")),
     }
