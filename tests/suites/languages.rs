@@ -1,46 +1,18 @@
 //! Plugins in every language: from an empty folder to a live swap by following the pages in `docs/plugins/`, what each SDK
 //! has, and plugins that misbehave in other languages than Rust.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 use stagewire_tests::host::Host;
+use stagewire_tests::languages::{Built, build, link_node_modules, toolchains};
 use stagewire_tests::process::free_port;
 use stagewire_tests::waiting::{PATIENCE, until, until_true};
 use stagewire_tests::{places, wire};
-use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::docs::{blocks, typed};
-
-/// A name and its value in the environment of what is typed.
-type Variable = (&'static str, String);
-
-/// What the set-up installed is on the path, in front.
-fn toolchains() -> Vec<Variable> {
-    let python = places::toolchain("python").join("bin");
-    let path = format!("{}:{}", python.display(), std::env::var("PATH").unwrap_or_default());
-    // Crates that several projects share are built once.
-    let cargo = places::target().join("wasm/languages");
-    vec![("PATH", path), ("CARGO_TARGET_DIR", cargo.display().to_string())]
-}
-
-/// What `npm install` would leave in a project: the set-up installed the same.
-fn link_node_modules(project: &Path) {
-    let packages = read_json(&project.join("package.json"))["devDependencies"].clone();
-    let place = places::toolchain("javascript");
-    let installed = read_json(&place.join("package.json"))["dependencies"].clone();
-    for (name, version) in packages.as_object().into_iter().flatten() {
-        assert_eq!(installed[name], *version, "the set-up installs the {name} that a new project names");
-    }
-    std::os::unix::fs::symlink(place.join("node_modules"), project.join("node_modules"))
-        .expect("a link can be made");
-}
-
-fn read_json(file: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(file).expect("the file is there")).expect("it is JSON")
-}
 
 /// Each version that a page says to install is the one that the set-up installed.
 fn names_what_is_installed(script: &str) {
@@ -168,33 +140,9 @@ async fn a_first_plugin_in_c() {
     followed("c").await;
 }
 
-/// Builds a project of this repository apart from it; a link to an SDK becomes a copy.
-async fn built(project: &str) -> (TempDir, PathBuf) {
-    let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let source = places::root().join(project);
-    let environment = toolchains();
-    typed(
-        &format!("cp -rL {} project && rm -rf project/target", source.display()),
-        directory.path(),
-        &environment,
-    )
-    .await;
-    let project = directory.path().join("project");
-    if project.join("package.json").is_file() {
-        link_node_modules(&project);
-    }
-    if let Ok(module) = std::fs::read_to_string(project.join("go.mod")) {
-        let sdk = places::root().join("sdk/go").display().to_string();
-        std::fs::write(project.join("go.mod"), module.replace("../../../../sdk/go", &sdk))
-            .expect("it can be written");
-    }
-    typed("stagewire plugin build", &project, &environment).await;
-    let files = std::fs::read_dir(project.join("target")).expect("the build made a directory");
-    let names = ["everything.wasm", "hostile.wasm", "example-transform.wasm"];
-    let mut files = files.map(|file| file.expect("it can be listed").path());
-    let file =
-        files.find(|file| names.iter().any(|name| file.ends_with(name))).expect("the build made a plugin");
-    (directory, file)
+/// Builds a project of this repository; that takes seconds, so not on a thread that serves others.
+async fn built(project: String) -> Built {
+    tokio::task::spawn_blocking(move || build(&project)).await.expect("it builds")
 }
 
 fn route(steps: &str) -> String {
@@ -216,11 +164,11 @@ async fn arrived(host: &Host) -> Vec<Value> {
 
 /// A transform that passes, edits and makes events, reads every attribute, keeps state, logs and counts.
 async fn an_sdk_has_everything(language: &str) {
-    let (_project, file) = built(&format!("tests/plugins/everything/{language}")).await;
+    let plugin = built(format!("tests/plugins/everything/{language}")).await;
     let settings = route(
         "{ plugin: everything, grants: { keyvalue: true }, on_error: dead_letter, limits: { time: 2s, memory: 64MiB } }",
     );
-    let host = Host::with(settings).plugin_file("everything", &file).start().await;
+    let host = Host::with(settings).plugin_file("everything", &plugin.file).start().await;
     let given = json!({
         "specversion": "1.0", "id": "1", "source": "/s", "type": "t", "subject": "x", "time": "2026-01-01T00:00:00Z",
         "datacontenttype": "text/plain", "number": 41, "flag": true, "word": "w", "data": "daß"
@@ -274,10 +222,10 @@ async fn the_javascript_sdk_has_everything() {
 
 /// One plugin that misbehaves in as many ways as the event's type names: good events go on, and memory stays bounded.
 async fn misbehaviour_hurts_nobody_else(language: &str, memory: &str) {
-    let (_project, file) = built(&format!("tests/plugins/hostile/{language}")).await;
+    let plugin = built(format!("tests/plugins/hostile/{language}")).await;
     let limits = format!("{{ time: 100ms, memory: {memory}, output: 64KiB, events: 100 }}");
     let settings = route(&format!("{{ plugin: hostile, on_error: drop, limits: {limits} }}"));
-    let host = Host::with(settings).plugin_file("hostile", &file).start().await;
+    let host = Host::with(settings).plugin_file("hostile", &plugin.file).start().await;
     let mut owed = Vec::new();
     for kind in ["loop", "bomb", "deep", "trap", "bytes"] {
         let failed = async || host.metric("stagewire_plugin_failed_total", &["route=\"through\""]).await;
@@ -321,9 +269,9 @@ async fn the_example_transforms_do_the_same() {
     expected["stamp"] = json!("checked");
     expected["data"] = json!({ "n": 1, "of": { "text": [1, "\u{fc}\""] } });
     for language in ["c", "go", "python", "javascript"] {
-        let (_project, file) = built(&format!("examples/plugins/{language}/transform")).await;
+        let plugin = built(format!("examples/plugins/{language}/transform")).await;
         let step = "{ plugin: stamp, settings: { stamp: checked, remove: [text] }, limits: { memory: 64MiB, time: 2s } }";
-        let host = Host::with(route(step)).plugin_file("stamp", &file).start().await;
+        let host = Host::with(route(step)).plugin_file("stamp", &plugin.file).start().await;
         let mut list = given.clone();
         list["id"] = json!("2");
         list["data"] = json!([1]);

@@ -22,7 +22,7 @@ usage: cargo xtask COMMAND
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
                          forwarder, filter, fsync, provenance, plugins, routes, swap, footprint,
-                         one-down, backends [KIND ...]
+                         languages, one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these
@@ -80,6 +80,7 @@ fn demo(rest: &[&str]) -> Result<()> {
 fn bench(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     setup::brokers()?;
+    toolchains::everything()?;
     guests::build()?;
     suites::build("release")?;
     if rest != ["plugins"] {
