@@ -47,6 +47,8 @@ fn read(file: &Path) -> Value {
 pub struct Built {
     /// The `.wasm` file.
     pub file: PathBuf,
+    /// The copy of the project.
+    pub project: PathBuf,
     _directory: TempDir,
 }
 
@@ -68,7 +70,7 @@ pub fn build(source: &str) -> Built {
     }
     let mut stagewire = Command::new(places::stagewire());
     let printed = run(stagewire.args(["plugin", "build"]).current_dir(&project).envs(toolchains()));
-    Built { file: project.join(printed.trim()), _directory: directory }
+    Built { file: project.join(printed.trim()), project, _directory: directory }
 }
 
 /// The examples name their SDK by its place in the repository.
