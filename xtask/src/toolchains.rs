@@ -11,9 +11,35 @@ use crate::shell::{command, is_fresh, root, target};
 pub(crate) fn everything() -> Result<()> {
     let requirements = root().join("tests/toolchains/python/requirements.txt");
     python("the Python and C toolchains of plugins", &target().join("toolchains/python"), &requirements)?;
+    c_library()?;
     package("make", "make")?;
     go()?;
     javascript()
+}
+
+/// At its first use for a target zig compiles the C library, which takes longer than a test should wait.
+fn c_library() -> Result<()> {
+    let place = target().join("toolchains/python");
+    let done = place.join("libc.wasm");
+    if done.is_file() {
+        return Ok(());
+    }
+    println!("compiling the C library for plugins");
+    command(place.join("bin/python-zig"))
+        .args([
+            "cc",
+            "-target",
+            "wasm32-wasi",
+            "-mexec-model=reactor",
+            "-O2",
+            "-s",
+            "-x",
+            "c",
+            "/dev/null",
+            "-o",
+        ])
+        .args([done])
+        .run()
 }
 
 /// componentize-js, esbuild and TypeScript, as a project has them in `node_modules`.

@@ -22,6 +22,20 @@ pub(super) const C: Language = Language {
 
 const INSTALL: &str = "python3 -m venv .venv && .venv/bin/pip install ziglang==0.17.1";
 
+/// The stack is bounded because zig would take 16 MiB for it, half of what an instance may have.
+const FLAGS: &[&str] = &[
+    "-target",
+    "wasm32-wasi",
+    "-mexec-model=reactor",
+    "-O2",
+    "-s",
+    "-Wl,-z,stack-size=1048576",
+    "-Wall",
+    "-Wextra",
+    "-Istagewire",
+    "-Itarget",
+];
+
 fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     let manifest = manifest(project)?;
     for (name, content) in encode::c_bindings(&manifest.world)? {
@@ -32,17 +46,11 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     let sources = sources(project)?;
     let cpp = sources.iter().any(|source| source.extension().is_some_and(|end| end == "cpp"));
     let mut zig = zig(project)?;
-    zig.arg(if cpp { "c++" } else { "cc" }).args([
-        "-target",
-        "wasm32-wasi",
-        "-mexec-model=reactor",
-        "-O2",
-        "-s",
-    ]);
+    zig.arg(if cpp { "c++" } else { "cc" }).args(FLAGS);
     if cpp {
         zig.args(["-fno-exceptions", "-fno-rtti"]);
     }
-    zig.args(["-Wall", "-Wextra", "-Istagewire", "-Itarget", "-o"]).arg(&made).args(&sources);
+    zig.arg("-o").arg(&made).args(&sources);
     toolchain::run(zig.current_dir(&project.root), INSTALL)?;
     Ok((manifest.name, encode::component(&project.made(&made)?)?))
 }
