@@ -258,6 +258,15 @@ async fn misbehaviour_in_go_hurts_nobody_else() {
     misbehaviour_hurts_nobody_else("go", "32MiB").await;
 }
 
+#[tokio::test]
+async fn the_sdks_pass_their_own_tests() {
+    let sdk = places::root().join("sdk");
+    let caches = "export PYTHONDONTWRITEBYTECODE=1; pytest -p no:cacheprovider";
+    typed(caches, &sdk.join("python"), &toolchains()).await;
+    typed("npm test", &sdk.join("javascript"), &toolchains()).await;
+    typed("go vet ./... && go test ./... && test -z \"$(gofmt -l .)\"", &sdk.join("go"), &toolchains()).await;
+}
+
 /// The example transform of a language passes its own tests, and does what it does in the others.
 async fn the_example_transform(language: &str, tests: &str) {
     let plugin = built(format!("examples/plugins/{language}/transform")).await;
@@ -307,4 +316,65 @@ async fn the_example_transform_in_go() {
 #[tokio::test]
 async fn the_example_transform_in_c() {
     the_example_transform("c", "make test").await;
+}
+
+/// A JSON text with some bytes wrong, in most cases.
+fn spoilt(random: &mut fastrand::Rng) -> Vec<u8> {
+    const SEEDS: [&str; 4] = [
+        r#"{"a": [1, -2.5e+3, 0.1, true, false, null], "b\n": {"": "\u00fc\ud83d\ude00\\"}}"#,
+        r#"[[], {}, [{}], "plain", "größer", 1E9, "\/\b\f"]"#,
+        r#""only \u0041 text""#,
+        "  -0.5e-7 ",
+    ];
+    const BYTES: &[u8] = b"{}[]\",:\\u0123eE+-.tfn \0\x1f";
+    let mut text = SEEDS[random.usize(..SEEDS.len())].as_bytes().to_vec();
+    for _ in 0..random.usize(..4) {
+        let (place, byte) = (random.usize(..text.len()), BYTES[random.usize(..BYTES.len())]);
+        match random.u8(..3) {
+            0 => text[place] = byte,
+            1 => text.insert(place, byte),
+            _ => drop(text.remove(place)),
+        }
+    }
+    text.truncate(if random.u8(..8) == 0 { random.usize(..text.len()) } else { usize::MAX });
+    text
+}
+
+#[test]
+fn the_c_sdk_reads_json_as_serde_does_and_not_a_byte_too_far() {
+    let mut random = fastrand::Rng::with_seed(42);
+    let mut texts: Vec<_> = (0..20_000).map(|_| spoilt(&mut random)).collect();
+    texts.extend([vec![b'['; 100_000], "[".repeat(120).into_bytes(), Vec::new()]);
+    let input = texts.iter().flat_map(|text| {
+        [&u32::try_from(text.len()).expect("texts are short").to_le_bytes()[..], text].concat()
+    });
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let (file, program) = (directory.path().join("texts"), directory.path().join("reads"));
+    std::fs::write(&file, input.collect::<Vec<u8>>()).expect("it can be written");
+    let sdk = places::root().join("sdk/c/stagewire");
+    let sources = ["json.c", "text.c", "settings.c", "native.c"].map(|name| sdk.join(name));
+    let compiled = std::process::Command::new("cc")
+        .args([
+            "-std=c11",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
+            "-fsanitize=address,undefined",
+            "-fno-sanitize-recover",
+            "-I",
+        ])
+        .args([&sdk, &places::root().join("tests/plugins/json/reads.c")])
+        .args(sources)
+        .args(["-o".as_ref(), program.as_os_str()])
+        .output()
+        .expect("cc can be started");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let input = std::fs::File::open(&file).expect("it was written");
+    let read = std::process::Command::new(&program).stdin(input).output().expect("it can be started");
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    assert_eq!(read.stdout.len(), texts.len());
+    for (text, answer) in texts.iter().zip(read.stdout) {
+        let good = serde_json::from_slice::<serde::de::IgnoredAny>(text).is_ok();
+        assert_eq!(answer == b'1', good, "{:?}", String::from_utf8_lossy(text));
+    }
 }
