@@ -41,8 +41,10 @@ fn world_of(module: &[u8]) -> Result<&'static str, String> {
     match (names("stagewire:plugin/filtering@"), names("stagewire:plugin/transforming@")) {
         (true, false) => Ok("stateful-filter"),
         (false, true) => Ok("stateful-transform"),
-        (true, true) => Err("it is a filter and a transform in one: make two plugins of it".into()),
-        (false, false) => Err("it exports neither a filter nor a transform".into()),
+        (true, true) => {
+            Err("what the compiler made is a filter and a transform in one: make two plugins of it".into())
+        }
+        (false, false) => Err("what the compiler made exports neither a filter nor a transform".into()),
     }
 }
 
@@ -63,4 +65,51 @@ pub(super) fn c_bindings(world: &str) -> Result<Vec<(String, Vec<u8>)>, String> 
     let mut files = wit_bindgen_core::Files::default();
     options.build().generate(&mut wit, world, &mut files).map_err(wrong)?;
     Ok(files.iter().map(|(name, content)| (name.to_owned(), content.to_vec())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `empty.wat` is, with a start that writes and asks for the time.
+    fn asking() -> Vec<u8> {
+        let imports = "(module
+          (import \"wasi_snapshot_preview1\" \"fd_write\" (func $write (param i32 i32 i32 i32) (result i32)))
+          (import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $time (param i32 i64 i32) (result i32)))";
+        let start = "(func (export \"_initialize\")
+          (drop (call $write (i32.const 1) (i32.const 128) (i32.const 0) (i32.const 136)))
+          (drop (call $time (i32.const 0) (i64.const 1) (i32.const 144))))";
+        let text = include_str!("empty.wat").replacen("(module", imports, 1);
+        let end = text.rfind(')').unwrap();
+        wat::parse_str(format!("{}{start})", &text[..end])).unwrap()
+    }
+
+    #[test]
+    fn a_plugin_that_asks_an_operating_system_imports_nothing_of_it() {
+        let component = component(&asking()).unwrap();
+        let engine = crate::plugins::Engine::new(None).unwrap();
+        let loaded = crate::plugins::Plugin::load(&engine, &"asking".into(), &component).unwrap();
+        assert!(
+            loaded.imports.iter().all(|import| import.starts_with("stagewire:plugin/")),
+            "{:?}",
+            loaded.imports
+        );
+        assert!(loaded.needs.is_empty());
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_said_to_be_none() {
+        let refusal = component(&wat::parse_str("(module)").unwrap()).unwrap_err();
+        assert_eq!(refusal, "what the compiler made exports neither a filter nor a transform");
+    }
+
+    #[test]
+    fn bindings_in_c_are_made_for_each_world() {
+        for (world, export) in [("filter", "filtering_keep"), ("stateful-transform", "transforming_apply")] {
+            let files = c_bindings(world).unwrap();
+            let header =
+                files.iter().find(|(name, _)| name == "plugin.h").map(|(_, content)| content.clone());
+            assert!(String::from_utf8(header.unwrap()).unwrap().contains(export), "{world}");
+        }
+    }
 }
