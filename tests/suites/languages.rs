@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
+use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
 use stagewire_tests::host::Host;
 use stagewire_tests::languages::{Built, build, link_node_modules, toolchains};
@@ -185,10 +186,11 @@ async fn an_sdk_has_everything(language: &str) {
     edited.as_object_mut().expect("an event is an object").remove("subject");
     let mut emptied = given.clone();
     emptied.as_object_mut().expect("an event is an object").remove("data");
+    // What is emitted is bytes to the host, whatever they hold.
+    let report = "x 2026-01-01T00:00:00Z text/plain \"\" false 4 4 daß false flag=true number=41 word=w true";
     let made = json!({
         "specversion": "1.0", "id": "new-1", "source": "/s", "type": "report", "datacontenttype": "text/plain",
-        "claimed": true, "kept": "false true four false true", "many": 3,
-        "data": "x 2026-01-01T00:00:00Z text/plain \"\" false 4 4 daß false flag=true number=41 word=w true"
+        "claimed": true, "kept": "false true four false true", "many": 3, "data_base64": BASE64_STANDARD.encode(report)
     });
     assert_eq!(arrived(&host).await, [given, edited, emptied, made], "{language}");
     let counted = host.metric("stagewire_plugin_count_total", &["name=\"seen\""]).await;

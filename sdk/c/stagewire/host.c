@@ -289,6 +289,11 @@ void sw_set_data(sw_draft *draft, sw_text data) {
     stagewire_plugin_emitting_method_draft_set_data(stagewire_plugin_emitting_borrow_draft(draft->raw), &raw);
 }
 
+void sw_set_text(sw_draft *draft, sw_text data) {
+    plugin_string_t raw = lent(data);
+    stagewire_plugin_emitting_method_draft_set_text(stagewire_plugin_emitting_borrow_draft(draft->raw), &raw);
+}
+
 void sw_remove_data(sw_draft *draft) {
     stagewire_plugin_emitting_method_draft_remove_data(stagewire_plugin_emitting_borrow_draft(draft->raw));
 }

@@ -228,6 +228,9 @@ bool sw_remove(sw_draft *draft, sw_text name, sw_text *refusal) {
 void sw_set_data(sw_draft *draft, sw_text data) {
     draft->event.data = data;
 }
+void sw_set_text(sw_draft *draft, sw_text data) {
+    sw_set_data(draft, data);
+}
 void sw_remove_data(sw_draft *draft) {
     draft->event.data = (sw_text){NULL, 0};
 }

@@ -115,6 +115,8 @@ bool sw_set(sw_draft *draft, sw_text name, sw_value value, sw_text *refusal);
 bool sw_remove(sw_draft *draft, sw_text name, sw_text *refusal);
 /* Replaces the data and keeps datacontenttype. */
 void sw_set_data(sw_draft *draft, sw_text data);
+/* Replaces the data by UTF-8 text and keeps datacontenttype. */
+void sw_set_text(sw_draft *draft, sw_text data);
 /* Removes the data. */
 void sw_remove_data(sw_draft *draft);
 

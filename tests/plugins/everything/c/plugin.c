@@ -71,7 +71,7 @@ sw_answer sw_transform(const sw_event *event, sw_emitter *out) {
         return sw_permanent(refusal);
     }
     if (sw_set(draft, SW("specversion"), sw_text_value(SW("2.0")), NULL)) return sw_permanent(SW("specversion was set"));
-    sw_set_data(draft, SW("größer"));
+    sw_set_text(draft, SW("größer"));
     sw_remove_data(sw_edit(out, event));
     sw_text id = sw_id(event);
     bool claimed = sw_state_claim(sw_format("id-%.*s", SW_ARG(id)), 60000) == SW_WRITTEN;
