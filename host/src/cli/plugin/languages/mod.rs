@@ -55,3 +55,34 @@ macro_rules! files {
     };
 }
 use files;
+
+#[cfg(test)]
+mod tests {
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn files_below(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn a_project_carries_every_file_of_its_sdk() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for (name, place, part) in [
+            ("rust", "plugins/sdk", "src"),
+            ("python", "sdk/python/stagewire", ""),
+            ("javascript", "sdk/javascript/stagewire", ""),
+            ("go", "sdk/go", ""),
+            ("c", "sdk/c/stagewire", ""),
+        ] {
+            let language = LANGUAGES.iter().find(|language| language.name == name).unwrap();
+            for file in files_below(&root.join(place).join(part)) {
+                let path = file.strip_prefix(root.join(place)).unwrap().to_str().unwrap();
+                let is_test = path.ends_with("_test.go") || path.contains("__pycache__");
+                assert!(is_test || language.sdk.iter().any(|(known, _)| *known == path), "{name}: {path}");
+            }
+        }
+    }
+}

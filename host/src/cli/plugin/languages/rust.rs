@@ -8,6 +8,13 @@ use super::{Language, Project, files, toolchain};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
+/// A module of the SDK.
+macro_rules! module {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../../../../../plugins/sdk/", $name)))
+    };
+}
+
 pub(super) const RUST: Language = Language {
     name: "rust",
     mark: "Cargo.toml",
@@ -16,13 +23,23 @@ pub(super) const RUST: Language = Language {
     sdk: &[
         ("Cargo.toml", SDK_MANIFEST),
         ("wit/stagewire.wit", encode::WIT),
-        ("src/bindings.rs", include_str!("../../../../../plugins/sdk/src/bindings.rs")),
-        ("src/emitter.rs", include_str!("../../../../../plugins/sdk/src/emitter.rs")),
-        ("src/event.rs", include_str!("../../../../../plugins/sdk/src/event.rs")),
-        ("src/export.rs", include_str!("../../../../../plugins/sdk/src/export.rs")),
-        ("src/lib.rs", include_str!("../../../../../plugins/sdk/src/lib.rs")),
-        ("src/settings.rs", include_str!("../../../../../plugins/sdk/src/settings.rs")),
-        ("src/state.rs", include_str!("../../../../../plugins/sdk/src/state.rs")),
+        module!("src/bindings.rs"),
+        module!("src/emitter.rs"),
+        module!("src/event.rs"),
+        module!("src/export.rs"),
+        module!("src/json/find.rs"),
+        module!("src/json/mod.rs"),
+        module!("src/json/path.rs"),
+        module!("src/json/rewrite.rs"),
+        module!("src/key.rs"),
+        module!("src/lib.rs"),
+        module!("src/otherwise.rs"),
+        module!("src/pattern.rs"),
+        module!("src/schema.rs"),
+        module!("src/settings.rs"),
+        module!("src/span.rs"),
+        module!("src/state.rs"),
+        module!("src/template.rs"),
     ],
     sdk_of_examples: "../../../../plugins/sdk",
     next: &["rustup target add wasm32-unknown-unknown", "cargo test"],
@@ -37,6 +54,11 @@ version = "0.1.0"
 edition = "2024"
 license = "Apache-2.0"
 publish = false
+
+[features]
+json = []
+template = ["json"]
+pattern = []
 
 [dependencies]
 serde = { version = "1", features = ["derive"] }
