@@ -20,6 +20,7 @@ pub mod campaigns;
 pub mod certificates;
 pub mod checker;
 pub mod host;
+pub mod languages;
 pub mod load;
 pub mod peers;
 pub mod places;

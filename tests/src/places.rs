@@ -72,6 +72,14 @@ pub fn go_peer() -> PathBuf {
     built(target().join("clients/go-peer"), "cargo xtask setup")
 }
 
+/// A toolchain of plugins in another language.
+pub fn toolchain(language: &str) -> PathBuf {
+    let place = target().join("toolchains").join(language);
+    let there = place.join("installed").is_file();
+    assert!(there, "no toolchain at {}: install it by `cargo xtask setup`", place.display());
+    place
+}
+
 /// The jars of Apache Kafka.
 pub fn kafka() -> PathBuf {
     let jars = target().join("brokers/kafka/libs");

@@ -11,28 +11,28 @@ use tokio::process::Command;
 const LIMIT: Duration = Duration::from_mins(10);
 
 /// The blocks of that language, in their order.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     let open = format!("```{language}\n");
     let parts = page.split(&open).skip(1);
     parts.filter_map(|part| part.split_once("\n```")).map(|(block, _)| block.to_owned()).collect()
 }
 
-/// Runs what the page says to type.
-async fn typed(script: &str, directory: &Path) {
-    let tools = places::stagewire();
-    let path = format!(
-        "{}:{}",
-        tools.parent().expect("a program is in a directory").display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
+/// Runs what the page says to type, with `stagewire` on the path.
+pub(crate) async fn typed(script: &str, directory: &Path, environment: &[(&str, String)]) {
     let mut command = Command::new("sh");
-    command.args(["-euxc", script]).current_dir(directory).env("PATH", path).kill_on_drop(true);
+    command.args(["-euxc", script]).current_dir(directory).kill_on_drop(true);
     // Whatever cargo told this test is not meant for the crate that it builds.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CARGO")) {
         if name != "CARGO_HOME" {
             command.env_remove(name);
         }
     }
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
+    let path = environment.iter().find(|(name, _)| *name == "PATH").map(|(_, path)| path.clone());
+    let path = path.or_else(|| std::env::var("PATH").ok()).unwrap_or_default();
+    let tools = places::stagewire();
+    let tools = tools.parent().expect("a program is in a directory");
+    command.env("PATH", format!("{}:{path}", tools.display()));
     let output = tokio::time::timeout(LIMIT, command.output()).await.expect("it ends").expect("sh starts");
     assert!(output.status.success(), "{script}\n{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -42,13 +42,13 @@ async fn a_first_plugin_is_written_and_swapped_in_by_following_the_page() {
     let page = std::fs::read_to_string(places::root().join("docs/plugins.md")).expect("the page is there");
     let (scripts, manifest, code) = (blocks(&page, "sh"), blocks(&page, "toml"), blocks(&page, "rust"));
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    typed(&scripts[0], directory.path()).await;
+    typed(&scripts[0], directory.path(), &[]).await;
     let project = directory.path().join("only-large");
     let sdk = places::root().join("plugins/sdk");
     let manifest = manifest[0].replace("../stagewire/plugins/sdk", &sdk.to_string_lossy());
     std::fs::write(project.join("Cargo.toml"), manifest).expect("the project can be written");
     std::fs::write(project.join("src/lib.rs"), &code[0]).expect("the project can be written");
-    typed(&scripts[1], &project).await;
+    typed(&scripts[1], &project, &[]).await;
 
     let redis = Redis::start().await;
     let host = Host::with(redis.events_section()).start().await;

@@ -12,6 +12,7 @@ mod hostile_plugins;
 mod journal;
 mod kafka;
 mod lanes;
+mod languages;
 mod nats;
 mod plugins;
 mod privacy;

@@ -5,6 +5,7 @@ mod guests;
 mod setup;
 mod shell;
 mod suites;
+mod toolchains;
 
 use std::process::ExitCode;
 
@@ -22,7 +23,7 @@ usage: cargo xtask COMMAND
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
                          forwarder, filter, fsync, provenance, plugins, conditions, routes, swap,
-                         footprint, one-down, backends [KIND ...]
+                         footprint, languages, one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these
@@ -82,6 +83,7 @@ fn demo(rest: &[&str]) -> Result<()> {
 fn bench(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     setup::brokers()?;
+    toolchains::everything()?;
     guests::build()?;
     suites::build("release")?;
     // Those of the library alone, without a host.

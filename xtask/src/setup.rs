@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::examples;
 use crate::shell::{command, is_fresh, is_there, root, target};
+use crate::toolchains;
 
 const WASM: &str = "wasm32-unknown-unknown";
 /// Newer than what distributions ship: its `JetStream` can be told to sync each message.
@@ -22,7 +23,8 @@ pub(crate) fn everything() -> Result<()> {
     package("curl", "curl")?;
     python_client()?;
     examples::set_up()?;
-    go_client()
+    go_client()?;
+    toolchains::everything()
 }
 
 /// The target that plugins are built for, and the tools that the tests call. A `targets` line in
@@ -117,7 +119,7 @@ fn rabbitmq() -> Result<()> {
 }
 
 /// Installs a Debian package, if its program is not there.
-fn package(program: &str, package: &str) -> Result<()> {
+pub(crate) fn package(program: &str, package: &str) -> Result<()> {
     if is_there(program) {
         return Ok(());
     }
@@ -141,25 +143,29 @@ fn apt(arguments: &[&str]) -> Result<()> {
     run.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").run()
 }
 
-/// The Python packages that the peer needs, in an environment below the target directory.
+/// The Python packages that the peer needs.
 fn python_client() -> Result<()> {
-    let environment = target().join("clients/python");
-    let done = environment.join("installed");
     let wanted = root().join("tests/clients/python/requirements.txt");
-    if is_fresh(&done, std::slice::from_ref(&wanted)) {
+    python("the Python client", &target().join("clients/python"), &wanted)
+}
+
+/// Python packages in an environment of their own.
+pub(crate) fn python(what: &str, environment: &Path, wanted: &PathBuf) -> Result<()> {
+    let done = environment.join("installed");
+    if is_fresh(&done, std::slice::from_ref(wanted)) {
         return Ok(());
     }
     if !is_there("python3") {
         package("python3", "python3-venv")?;
     }
-    println!("installing the Python client");
+    println!("installing {what}");
     command("python3")
         .args(["-m", "venv"])
-        .args([&environment])
+        .args([environment])
         .run()
         .context("no Python environment could be made: `apt-get install python3-venv` may be missing")?;
     let pip = environment.join("bin/python");
-    command(pip).args(["-m", "pip", "install", "--quiet", "--requirement"]).args([&wanted]).run()?;
+    command(pip).args(["-m", "pip", "install", "--quiet", "--requirement"]).args([wanted]).run()?;
     fs::write(&done, "").with_context(|| format!("{} cannot be written", done.display()))
 }
 
@@ -177,7 +183,7 @@ fn go_client() -> Result<()> {
     command(go).args(["build", "-o"]).args([&program]).args(["."]).within(&source).run()
 }
 
-fn go() -> Result<PathBuf> {
+pub(crate) fn go() -> Result<PathBuf> {
     let usual = Path::new("/usr/local/go/bin/go");
     if !is_there("go") && usual.is_file() {
         return Ok(usual.to_owned());

@@ -10,6 +10,7 @@ use serde_json::json;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use super::encode::WIT;
 use super::{engine, load, print_json};
 use crate::Event;
 use crate::config::settings::OnError;
@@ -41,7 +42,6 @@ pub(super) struct Bench {
 
 /// A filter that keeps every event, and looks at none.
 const EMPTY: &str = include_str!("empty.wat");
-const WIT: &str = include_str!("../../../../wit/stagewire.wit");
 const ROUND: Duration = Duration::from_millis(50);
 
 impl Bench {

@@ -1,39 +1,22 @@
-//! `stagewire plugin build`
+//! `stagewire plugin build`: drives the language's toolchain.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-/// Builds the plugin in a directory. Returns its file.
+use super::languages::{LANGUAGES, Project};
+
+/// Builds the plugin in a directory, whatever its language. Returns its file, below `target/`.
 pub(super) fn run(directory: &Path) -> Result<PathBuf, String> {
-    let manifest = directory.join("Cargo.toml");
-    let built = Command::new("cargo")
-        .args(["build", "--release", "--target", "wasm32-unknown-unknown"])
-        .args(["--message-format", "json-render-diagnostics", "--manifest-path"])
-        .arg(&manifest)
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|error| format!("cannot run cargo: {error}; is Rust installed?"))?;
-    if !built.status.success() {
-        return Err(format!(
-            "cargo could not build {}; if the target is missing, run `rustup target add wasm32-unknown-unknown`",
-            manifest.display()
-        ));
-    }
-    let messages = String::from_utf8_lossy(&built.stdout);
-    messages.lines().rev().find_map(artifact).ok_or_else(|| {
-        format!(
-            "cargo made no .wasm file of {}; it needs `[lib] crate-type = [\"cdylib\"]`",
-            manifest.display()
-        )
-    })
-}
-
-/// The `.wasm` file that one of cargo's messages names.
-fn artifact(message: &str) -> Option<PathBuf> {
-    let message: serde_json::Value = serde_json::from_str(message).ok()?;
-    let files = message.get("filenames")?.as_array()?.iter();
-    files
-        .filter_map(serde_json::Value::as_str)
-        .map(PathBuf::from)
-        .find(|file| file.extension().is_some_and(|end| end == "wasm"))
+    let language =
+        LANGUAGES.iter().find(|language| directory.join(language.mark).is_file()).ok_or_else(|| {
+            let marks: Vec<_> =
+                LANGUAGES.iter().map(|language| format!("{} ({})", language.mark, language.name)).collect();
+            format!("{} holds no plugin project: it has none of {}", directory.display(), marks.join(", "))
+        })?;
+    let (name, component) = (language.build)(&Project::open(directory)?)?;
+    let file = directory.join("target").join(format!("{name}.wasm"));
+    let beside = file.with_extension("new");
+    // Renamed into place, so that a host that watches it sees no half of a file.
+    let written = std::fs::write(&beside, component).and_then(|()| std::fs::rename(&beside, &file));
+    written.map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+    Ok(file)
 }

@@ -3,8 +3,11 @@
 mod bench;
 mod build;
 mod check;
+mod encode;
 mod inspect;
+mod languages;
 mod list;
+mod new;
 mod test;
 mod versions;
 
@@ -18,10 +21,10 @@ use super::{Failure, Outcome};
 use crate::names::PluginName;
 use crate::plugins::{Engine, Plugin as Loaded};
 
-/// List, inspect, check, build, test and measure plugins
+/// Begin, build, check, test, measure, inspect and list plugins
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  stagewire plugin list\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
+    after_help = "Examples:\n  stagewire plugin new my-filter --lang python --kind filter\n  stagewire plugin build my-filter\n  stagewire plugin list\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
 )]
 pub(super) struct Plugin {
     #[command(subcommand)]
@@ -63,10 +66,11 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Builds a plugin crate for wasm32-unknown-unknown with cargo
+    New(new::New),
+    /// Builds a plugin in any of the languages, by their own tools; prints the file that it made
     #[command(after_help = "Example:\n  stagewire plugin build my-filter/")]
     Build {
-        /// The crate's directory
+        /// The project's directory
         #[arg(default_value = ".")]
         directory: PathBuf,
     },
@@ -87,6 +91,7 @@ impl Plugin {
                 }
                 check::run(&file, settings, json)
             }
+            Action::New(new) => new.run(),
             Action::Build { directory } => build::run(&directory).map(|file| println!("{}", file.display())),
             Action::Test(test) => return test.run(),
             Action::Bench(bench) => bench.run(),

@@ -21,7 +21,7 @@ use crate::plugins::{Cases, Kind, Tried};
     after_help = "Examples:\n  stagewire plugin test plugins/redact.wasm\n  stagewire plugin test plugins/redact.wasm --update\n  stagewire plugin test my-filter/ --watch\n\nA file of cases, my-filter.test.yaml:\n  settings: { least: 10 }\n  cases:\n    - event: { type: com.example.made, data: { text: hello } }\n      expect: keep\n    - event: { type: com.example.made }\n      expect: { drop: too small }"
 )]
 pub(super) struct Test {
-    /// The .wasm file, or the directory of a Rust plugin, which is built first
+    /// The .wasm file, or the directory of a plugin, which is built first
     #[arg(default_value = ".")]
     plugin: PathBuf,
     /// The cases; by default NAME.test.yaml beside NAME.wasm, or cases.yaml in the directory

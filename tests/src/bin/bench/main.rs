@@ -4,6 +4,7 @@ mod backends;
 mod contenders;
 mod figures;
 mod footprint;
+mod languages;
 mod one_down;
 mod routes;
 mod sink;
@@ -20,6 +21,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("routes", "CPU an event with 1,000 routes against 10"),
     ("swap", "latency under load while rules are swapped, and how soon they are active"),
     ("footprint", "memory with ten plugins, and time to ready"),
+    ("languages", "the same filter and transform in each language of plugins"),
     ("backends", "throughput of each backend against its client library by hand"),
     ("one-down", "what three backends feel of a fourth that is down, and how it catches up"),
 ];
@@ -60,6 +62,7 @@ async fn run(name: &str, kinds: &[String]) {
         "provenance" => throughput::with_against_without_provenance().await,
         "routes" => routes::many_against_few().await,
         "swap" => routes::swap_under_load().await,
+        "languages" => languages::side_by_side(),
         "backends" => backends::against_hand(kinds).await,
         "one-down" => one_down::one_against_none().await,
         _ => footprint::memory_and_start().await,

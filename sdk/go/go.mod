@@ -1,0 +1,3 @@
+module github.com/stagewire/stagewire/sdk/go
+
+go 1.24
