@@ -1,0 +1,53 @@
+// Overview: a live picture of the way of an event.
+
+import { Source } from "./api.js";
+import { spark } from "./chart.js";
+import { h } from "./dom.js";
+import * as flow from "./flow.js";
+import { bytes, count, perSecond, span } from "./format.js";
+import * as history from "./history.js";
+import * as metrics from "./metrics.js";
+import { panel } from "./parts.js";
+
+const routes = new Source("/api/v1/routes", 10_000);
+let generation = 0;
+
+const figure = (id, label, value, more, chart) =>
+  h("div", { class: "figure", "data-key": id },
+    h("dt", null, label), h("dd", null, h("span", { class: "big" }, value), h("span", { class: "quiet" }, more)), chart && h("dd", { class: "trend" }, chart));
+
+function figuresOf({ journal, lanes, dead_letters: letters }) {
+  const [received, refused] = ["events_received_total", "events_refused_total"].map((name) => metrics.rate(`stagewire_${name}`));
+  const published = metrics.rate("stagewire_events_published_total");
+  const failures = metrics.rate("stagewire_publish_failures_total");
+  const waiting = lanes.reduce((all, lane) => all + lane.overflow_bytes, 0);
+  const series = history.series;
+  return h("dl", { class: "heads" },
+    figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
+    figure("delivered", "Delivered", perSecond(published), failures ? `${perSecond(failures)} tries failed` : "no try failed", spark("Delivered", history.total("published"), "/s")),
+    figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", spark("Dropped", series("dropped"), "/s")),
+    figure("unsettled", "Under way", count(journal.unsettled), waiting ? `${bytes(waiting)} in overflow` : bytes(journal.unsettled_bytes), spark("Under way", series("unsettled"))),
+    figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
+}
+
+function covers() {
+  const { points, interval_ms: each } = history.series("received");
+  return points.length > 1 ? `The lines show the last ${span((points.length * each) / 1000)}.` : "The lines begin now.";
+}
+
+export default {
+  path: "",
+  title: "Overview",
+  async load({ status }) {
+    if (generation !== status.generation) routes.stale();
+    generation = status.generation;
+    await Promise.all([history.refresh(), routes.refresh()]);
+  },
+  view: ({ status }) => [
+    figuresOf(status),
+    h("p", { class: "quiet covers", "data-key": "covers" }, covers()),
+    panel("The way of an event", { id: "way", class: "panel way" }, flow.view(status, routes.data)),
+  ],
+  drawn: flow.connect,
+  leave: flow.leave,
+};
