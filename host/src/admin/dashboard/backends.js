@@ -32,7 +32,7 @@ function card(lane) {
     ["Queued", count(queued)], ["Overflow", [bytes(overflow), full && ", full"], more(overflow)],
     ["Breaker", BREAKER[breaker] || breaker, breaker === "closed" ? null : "warn"],
     ["Delivered in all", count(delivered)], ["Retries", count(retries)], ["Given up", dead > 0 ? h("a", { href: "#/dead-letters" }, count(dead)) : "0", more(dead)],
-  ]),
+  ], { class: "figures steady" }),
   h("div", { class: "charts" },
     chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: "failed tries", kind: "bad", series: series("failures") }], "/s"),
     chart("Queued events", [{ label: "queued", series: series("queued") }])));

@@ -18,7 +18,8 @@ let flushing = 0;
 
 const wanted = ({ id, type, subject }) => {
   const { fields } = state;
-  return (!fields.id || fields.id === id) && (!fields.type || fields.type === type) && (!fields.subject || fields.subject === subject);
+  const part = (text, wanted) => !wanted || (text || "").includes(wanted);
+  return (!fields.id || fields.id === id) && part(type, fields.type) && part(subject, fields.subject);
 };
 
 function follow(context) {
@@ -85,7 +86,7 @@ function list() {
   if (!rows) return h("p", { class: "quiet" }, "Reading the journal…");
   if (rows.length) return table("The newest events first", COLUMNS, rows.map(row), { class: "rows events" });
   return Object.values(fields).some(Boolean)
-    ? empty("No such event", "The journal keeps events for journal.retention. Id, type and subject must be equal to what you give.")
+    ? empty("No such event", "Id must be the whole id; of type and subject a part is enough. Older events are gone (host.journal.retention).")
     : empty("No event yet", h("span", null, "Send one: ", h("code", null, "stagewire send --type com.example.hello --source me --data '{}'")));
 }
 

@@ -7,6 +7,8 @@ import { health } from "./parts.js";
 
 /** More routes than that are told of, not drawn: the Routes page lists all. */
 const MOST_ROUTES = 12;
+/** The way that a line takes to change its height, in pixels: what is between two stages. */
+const TURN = 48;
 
 const rate = (name, labels) => metrics.rate(`stagewire_${name}_total`, labels);
 const moving = (n) => (n > 0 ? "ok" : "idle");
@@ -64,7 +66,7 @@ function ingress() {
 
 const journal = ({ journal: { unsettled, bytes: size, writable } }) =>
   node("journal", writable?.Err ? "bad" : "ok", "Journal", null,
-    writable?.Err ? health("bad", "cannot write") : health("ok", "durable"), `${count(unsettled)} under way`, `${bytes(size)} kept`);
+    writable?.Err ? health("bad", "cannot write") : health("ok", "durable"), `${count(unsettled)} unsettled`, `${bytes(size)} kept`);
 
 function routeNode({ name, rate: matched }, { steps }) {
   const own = steps.filter((step) => step.route === name);
@@ -74,7 +76,8 @@ function routeNode({ name, rate: matched }, { steps }) {
 }
 
 function stepNode({ route, step, plugin, digest: version, shadow, canary }) {
-  const labels = { route, step };
+  // A candidate beside the step counts under the same route and place.
+  const labels = { route, step, plugin };
   const [kept, dropped, failed] = ["plugin_kept", "plugin_dropped", "plugin_failed"].map((name) => rate(name, labels));
   const kind = failed > 0 ? "bad" : moving((kept || 0) + (dropped || 0));
   return node(`step-${route}-${step}`, kind, plugin, "#/plugins",
@@ -111,16 +114,19 @@ function linksOf({ steps, lanes }, routes) {
     let from = `route-${name}`;
     found.push(["journal", from, matched, "ok"]);
     let flows = matched;
-    for (const { step } of steps.filter(({ route }) => route === name)) {
+    for (const { step, plugin } of steps.filter(({ route }) => route === name)) {
       const to = `step-${name}-${step}`;
       found.push([from, to, flows, "ok"]);
       from = to;
-      flows = rate("plugin_kept", { route: name, step });
+      flows = rate("plugin_kept", { route: name, step, plugin });
     }
     for (const lane of lanes) {
       // `hook[0]` and `hook[1]` are lanes of the backend `hook`.
       const base = lane.name.replace(/\[\d+\]$/, "");
-      if (!deliver || deliver.includes(base) || deliver.includes(lane.name)) found.push([from, `lane-${lane.name}`, flows, laneHealth(lane)[0]]);
+      const known = deliver || (lanes.length === 1 && [lane.name]);
+      // Where a host does not tell who delivers where, nothing is claimed.
+      if (!known) found.push([from, `lane-${lane.name}`, undefined, "idle"]);
+      else if (known.includes(base) || known.includes(lane.name)) found.push([from, `lane-${lane.name}`, flows, laneHealth(lane)[0]]);
     }
   }
   for (const lane of lanes) {
@@ -147,15 +153,18 @@ export function connect() {
   const origin = flow.getBoundingClientRect();
   const boxes = new Map([...flow.querySelectorAll("[data-node]")].map((one) => [one.dataset.node, one.getBoundingClientRect()]));
   lines.setAttribute("viewBox", `0 0 ${origin.width} ${origin.height}`);
-  const drawn = links.filter(([from, to]) => boxes.has(from) && boxes.has(to));
+  // Steps that stand below their route need no line.
+  const drawn = links.filter(([from, to]) => boxes.get(from)?.right < boxes.get(to)?.left);
   show(lines, drawn.map(([from, to, n, kind]) => link(boxes.get(from), boxes.get(to), origin, n, kind)));
 }
 
 function link(from, to, origin, n, kind) {
   const [x1, y1] = [from.right - origin.left, from.top + from.height / 2 - origin.top];
   const [x2, y2] = [to.left - origin.left, to.top + to.height / 2 - origin.top];
-  const bend = Math.max(8, (x2 - x1) / 2);
-  const d = `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
+  // Straight past what stands between, then over to the other.
+  const turn = Math.max(x1, x2 - TURN);
+  const bend = Math.max(8, (x2 - turn) / 2);
+  const d = `M${x1} ${y1}H${turn}C${turn + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
   const width = n > 0 ? Math.min(9, 1.5 + Math.log10(1 + n) * 1.8) : 1;
   return svg("path", { d, class: n > 0 ? kind : kind === "bad" ? "bad still" : "still", "stroke-width": width.toFixed(1) });
 }

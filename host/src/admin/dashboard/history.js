@@ -26,14 +26,15 @@ export async function refresh() {
 
 /** Notes what the last sample shows, while the host keeps no history. */
 export function note(status) {
-  if (kept) return;
+  const received = metrics.rate("stagewire_events_received_total");
+  if (kept || received === undefined) return;
   const add = (name, value) => {
     own.series[name] ??= [];
     own.series[name].push(value ?? 0);
     if (own.series[name].length > OWN_POINTS) own.series[name].shift();
   };
   own.end_ms = Date.now();
-  add("received", metrics.rate("stagewire_events_received_total"));
+  add("received", received);
   add("dropped", dropped());
   add("unsettled", status.journal.unsettled);
   for (const { name, queued } of status.lanes) {
@@ -52,7 +53,8 @@ export const dropped = () => {
 /** Points of a series, oldest first, and what they cover. */
 export function series(name) {
   const { interval_ms, end_ms, series: all } = kept || own;
-  return { name, points: all[name] || [], interval_ms, end_ms };
+  // Null is where there was nothing yet.
+  return { name, points: (all[name] || []).map((point) => point ?? 0), interval_ms, end_ms };
 }
 
 /** Every backend's series of that kind, added up. */

@@ -26,13 +26,15 @@ function figuresOf({ journal, lanes, dead_letters: letters }) {
     figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
     figure("delivered", "Delivered", perSecond(published), failures ? `${perSecond(failures)} tries failed` : "no try failed", spark("Delivered", history.total("published"), "/s")),
     figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", spark("Dropped", series("dropped"), "/s")),
-    figure("unsettled", "Under way", count(journal.unsettled), waiting ? `${bytes(waiting)} in overflow` : bytes(journal.unsettled_bytes), spark("Under way", series("unsettled"))),
+    figure("unsettled", "Unsettled", count(journal.unsettled), waiting ? `${bytes(waiting)} in overflow` : bytes(journal.unsettled_bytes), spark("Unsettled", series("unsettled"))),
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
 }
 
 function covers() {
   const { points, interval_ms: each } = history.series("received");
-  return points.length > 1 ? `The lines show the last ${span((points.length * each) / 1000)}.` : "The lines begin now.";
+  const seconds = (points.length * each) / 1000;
+  if (points.length < 2) return "The lines begin now.";
+  return `The lines show the last ${seconds >= 3_500 ? "hour" : span(seconds)}.`;
 }
 
 export default {

@@ -12,8 +12,10 @@ let generation = 0;
 /** Where a host has no list of plugins its status names them. */
 const known = (status) => plugins.data || status.plugins;
 
-const total = (name, step) => metrics.now(`stagewire_plugin_${name}_total`, { route: step.route, step: step.step });
-const lately = (name, step) => metrics.rate(`stagewire_plugin_${name}_total`, { route: step.route, step: step.step });
+// A candidate beside the step counts under the same route and place.
+const labels = ({ route, step, plugin }) => ({ route, step, plugin });
+const total = (name, step) => metrics.now(`stagewire_plugin_${name}_total`, labels(step));
+const lately = (name, step) => metrics.rate(`stagewire_plugin_${name}_total`, labels(step));
 
 function verdicts(step) {
   const cell = (name) => [count(total(name, step)), h("span", { class: "quiet" }, ` ${perSecond(lately(name, step))}`)];
@@ -45,7 +47,8 @@ const versionRow = ({ name, digest: current }) => ({ digest: one, since_ms: sinc
 const DIFFERENCES = [{ name: "Id" }, { name: "Source" }, { name: "Current" }, { name: "Candidate" }];
 
 function shadowOf({ route, step, plugin, shadow }) {
-  const share = shadow.compared ? ` (${((100 * shadow.differed) / shadow.compared).toFixed(1)} %)` : "";
+  const percent = (100 * shadow.differed) / (shadow.compared || 1);
+  const share = percent > 0 ? ` (${percent < 0.1 ? "< 0.1" : percent.toFixed(1)} %)` : "";
   const rows = [...shadow.differences].reverse().slice(0, 20).map(({ id, source, current, candidate }, index) =>
     ({ key: `difference-${index}`, cells: [h("a", { href: `#/events/${encodeURIComponent(id)}` }, id), source, current, candidate] }));
   return h("div", { class: "candidate", "data-key": `shadow-${route}-${step}` },

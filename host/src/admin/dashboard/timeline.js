@@ -34,36 +34,50 @@ export async function load({ redraw }) {
   redraw();
 }
 
+const given = (value) => value !== null && value !== undefined;
 const mark = (table, name) => health(...(table[name] || ["idle", name]));
+const item = (kind, ...content) => h("li", { class: kind }, ...content);
 
 /** What a step changed, by name: the values are not kept. */
 const diff = (changed) =>
   changed?.length > 0 && h("ul", { class: "diff", "aria-label": "Changed" }, changed.map((name) => h("li", null, h("ins", null, name))));
 
 const stepItem = ({ step, plugin, digest, verdict, reason, changed }) =>
-  h("li", { class: (VERDICTS[verdict] || ["idle"])[0] },
+  item((VERDICTS[verdict] || ["idle"])[0],
     h("p", null, h("strong", null, plugin), h("span", { class: "quiet" }, ` step ${step + 1} `), version(digest), " ", mark(VERDICTS, verdict)),
     reason && h("p", null, reason), diff(changed));
 
-const deliveryItem = ({ backend, tries, receipt, at_ms: at, latency_ms: latency }) =>
-  h("li", { class: at ? "ok" : "warn" },
+function deliveryItem({ backend, tries, receipt, at_ms: at, latency_ms: latency }) {
+  const facts = [plural(tries, "try", "tries"), at && ["at ", moment(at)], given(latency) && `${seconds(latency / 1000)} after acceptance`];
+  return item(at ? "ok" : "warn",
     h("p", null, h("strong", null, backend), " ", at ? health("ok", "confirmed") : health("warn", "not confirmed yet")),
-    h("p", { class: "quiet" }, [plural(tries, "try", "tries"), at && ["at ", moment(at)], latency !== null && latency !== undefined && `${seconds(latency / 1000)} after acceptance`].filter(Boolean).map((part, index) => [index ? " · " : "", part])),
+    h("p", { class: "quiet" }, facts.filter(Boolean).map((fact, index) => [index ? " · " : "", fact])),
     receipt && h("p", null, h("code", null, receipt)));
+}
 
-function journey({ route, generation, steps = [], deliveries = [], dead_letter: letter }) {
+const burialItem = ({ place, reason }) =>
+  item("bad", h("p", null, h("strong", null, place), " ", health("bad", "given up")), h("p", null, reason));
+
+const letterItem = (number) =>
+  item("bad", h("p", null, health("bad", "dead letter"), " ", h("a", { href: `#/dead-letters/${number}` }, `number ${number}`)));
+
+function journey({ route, generation, steps = [], deliveries = [], buried = [], owed, dead_letter: letter }) {
+  const waiting = (owed || 0) - deliveries.length - buried.length;
   return h("li", { class: "journey" },
-    h("p", null, "Route ", h("strong", null, route), h("span", { class: "quiet" }, ` by generation ${count(generation)}`)),
-    h("ol", { class: "timeline" }, steps.map(stepItem), deliveries.map(deliveryItem),
-      letter !== null && letter !== undefined && h("li", { class: "bad" }, h("p", null, health("bad", "dead letter"), " ", h("a", { href: `#/dead-letters/${letter}` }, `number ${letter}`)))));
+    h("p", null, "Route ", h("strong", null, route), given(generation) && h("span", { class: "quiet" }, ` by generation ${count(generation)}`)),
+    h("ol", { class: "timeline" }, steps.map(stepItem), deliveries.map(deliveryItem), buried.map(burialItem), given(letter) && letterItem(letter),
+      waiting > 0 && item("warn", h("p", null, health("warn", `still owed to ${plural(waiting, "backend")}`)))));
 }
 
 const one = (event, index) =>
-  panel(event.type, { id: `event-${index}`, tools: mark(STATES, event.state) },
-    figures([["Id", h("code", null, event.id)], ["Source", event.source], ["Subject", event.subject || "none"], ["Offset", count(event.offset)]]),
+  panel(event.type || "The event itself is gone", { id: `event-${index}`, tools: mark(STATES, event.state) },
+    figures([["Id", h("code", null, event.id)], ["Source", event.source || "unknown"], ["Subject", event.subject || "none"],
+      given(event.offset) && ["Offset", count(event.offset)], given(event.generation) && ["Generation", count(event.generation)]]),
     h("ol", { class: "timeline" },
-      h("li", { class: "ok" }, h("p", null, h("strong", null, "Accepted"), " ", health("ok", "in the journal")), h("p", { class: "quiet" }, moment(event.at_ms))),
-      event.journeys.length ? event.journeys.map(journey) : h("li", { class: "idle" }, h("p", null, "No route has taken it."))));
+      given(event.letter)
+        ? item("ok", h("p", null, h("strong", null, "Tried again"), ` as dead letter ${event.letter}`), h("p", { class: "quiet" }, moment(event.at_ms)))
+        : item("ok", h("p", null, h("strong", null, "Accepted"), " ", health("ok", "in the journal")), h("p", { class: "quiet" }, moment(event.at_ms))),
+      event.journeys.length ? event.journeys.map(journey) : item("idle", h("p", null, "No route has taken it."))));
 
 export function view() {
   const { events, problem, id } = state;
@@ -71,6 +85,6 @@ export function view() {
   if (problem?.unsupported) return [back, unsupported("what became of an event")];
   if (problem && problem.status !== 404) return [back, failure(problem, "The event cannot be explained")];
   if (!problem && !events) return [back, h("p", { class: "quiet" }, "Looking it up…")];
-  if (!events?.length) return [back, empty(`No event has the id ${id}`, "It may be older than journal.retention keeps.")];
-  return [back, events.length > 1 && h("p", null, `${plural(events.length, "event")} of different sources have this id.`), events.map(one)];
+  if (!events?.length) return [back, empty(`No event has the id ${id}`, "It was never accepted here, or it is older than host.journal.retention keeps.")];
+  return [back, events.length > 1 && h("p", null, `${plural(events.length, "entry", "entries")} for this id.`), events.map(one)];
 }
