@@ -33,8 +33,11 @@ function morphChildren(old, next) {
     const key = keyOf(child);
     if (key) keyed.set(key, child);
   }
+  const stays = new Set([...next.childNodes].map(keyOf));
   let at = old.firstChild;
   for (const wanted of [...next.childNodes]) {
+    // What goes is taken out first: moving what stays would take the focus from it.
+    while (at && keyOf(at) && !stays.has(keyOf(at))) at = removed(at);
     const key = keyOf(wanted);
     let match = key ? keyed.get(key) : at;
     if (!key && match && keyOf(match)) match = null;
@@ -47,11 +50,13 @@ function morphChildren(old, next) {
     else old.insertBefore(match, at);
     morph(match, wanted);
   }
-  while (at) {
-    const gone = at;
-    at = at.nextSibling;
-    gone.remove();
-  }
+  while (at) at = removed(at);
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
 }
 
 // What people have typed, opened or chosen is theirs.

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { bytes, clock, iso } from "./format.js";
+import { bytes, clock, iso, plural } from "./format.js";
 import { empty, failure, field, panel, table, unsupported } from "./parts.js";
 import * as timeline from "./timeline.js";
 
@@ -10,8 +10,9 @@ const MOST = 100;
 /** The list is drawn no oftener than that, however many events come. */
 const DRAWN_EVERY_MS = 500;
 const SEARCHED_EVERY_MS = 4_000;
+const TAILED_EVERY_MS = 30_000;
 
-const state = { rows: null, problem: null, fields: {}, live: true, due: 0 };
+const state = { rows: null, problem: null, fields: {}, live: true, due: 0, tailDue: 0 };
 let tail = null;
 let coming = [];
 let flushing = 0;
@@ -23,7 +24,7 @@ const wanted = ({ id, type, subject }) => {
 };
 
 function follow(context) {
-  if (tail || !state.live || context.rest) return;
+  if (tail || !state.live || context.rest || Date.now() < state.tailDue) return;
   tail = new EventSource("/api/v1/events/tail");
   tail.addEventListener("message", ({ data }) => {
     coming.push(JSON.parse(data));
@@ -32,18 +33,26 @@ function follow(context) {
   });
   // A host without a tail, or one that goes away: the list is asked for instead, and a tail at the next turn.
   tail.addEventListener("error", () => {
-    if (tail?.readyState === EventSource.CLOSED) stop();
+    state.due = 0;
+    if (tail?.readyState !== EventSource.CLOSED) return;
+    stop();
+    state.tailDue = Date.now() + TAILED_EVERY_MS;
   });
 }
 
-function flush({ redraw }) {
+function flush(context) {
+  // A row that somebody points at does not run away.
+  if (document.querySelector(".events:hover, .events:focus-within")) {
+    flushing = setTimeout(() => flush(context), DRAWN_EVERY_MS);
+    return;
+  }
   flushing = 0;
   const known = new Set(state.rows?.map(({ offset }) => offset));
   const fresh = coming.filter((row) => wanted(row) && !known.has(row.offset)).reverse();
   coming = [];
   if (!fresh.length) return;
   state.rows = [...fresh, ...(state.rows || [])].slice(0, MOST);
-  redraw();
+  context.redraw();
 }
 
 function stop() {
@@ -84,7 +93,7 @@ function list() {
   if (problem?.unsupported) return unsupported("the events that it took in");
   if (problem) return failure(problem, "The events cannot be listed");
   if (!rows) return h("p", { class: "quiet" }, "Reading the journal…");
-  if (rows.length) return table("The newest events first", COLUMNS, rows.map(row), { class: "rows events" });
+  if (rows.length) return table("The newest first. The list stands still while you are in it.", COLUMNS, rows.map(row), { class: "rows events" });
   return Object.values(fields).some(Boolean)
     ? empty("No such event", "Id must be the whole id; of type and subject a part is enough. Older events are gone (host.journal.retention).")
     : empty("No event yet", h("span", null, "Send one: ", h("code", null, "stagewire send --type com.example.hello --source me --data '{}'")));
@@ -123,7 +132,7 @@ export default {
     async search(form, context) {
       state.fields = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
       await search();
-      context.say(state.problem ? state.problem.message : `${state.rows.length === MOST ? "The newest " : ""}${state.rows.length} events`);
+      if (!state.problem) context.say(state.rows.length === MOST ? `The newest ${MOST} of them are listed.` : `${plural(state.rows.length, "event")} found.`);
     },
     async clear() {
       state.fields = {};

@@ -55,8 +55,12 @@ addEventListener("hashchange", () => {
   route();
   scrollTo(0, 0);
   // Whoever listens to the page hears where they are.
-  requestAnimationFrame(() => requestAnimationFrame(() => document.querySelector("h1")?.focus({ preventScroll: true })));
+  requestAnimationFrame(() => requestAnimationFrame(heading));
 });
+
+function heading() {
+  document.querySelector("h1")?.focus({ preventScroll: true });
+}
 
 at("skip").addEventListener("click", (event) => {
   event.preventDefault();
@@ -85,8 +89,11 @@ function draw() {
   show(at("notices"), notices(status));
   const title = h("h1", { tabindex: "-1", "data-key": "title" }, rest && page.titleOf ? page.titleOf(rest) : page.title);
   const content = status ? page.view(context) : h("p", { class: "quiet" }, host.failed ? "" : "Asking the host…");
+  const inside = at("page").contains(document.activeElement);
   show(at("page"), title, content);
-  page.drawn?.(at("page"));
+  // Where the focus was is gone: the heading is a place to go on from.
+  if (inside && document.activeElement === document.body) heading();
+  page.drawn?.();
 }
 
 function facts(status) {
