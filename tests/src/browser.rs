@@ -211,7 +211,8 @@ impl Browser {
         let directory = places::target().join("screenshots");
         std::fs::create_dir_all(&directory).expect("the target directory can be written");
         let file = directory.join(format!("{name}-{}-{}.png", look.width, look.theme));
-        std::fs::write(file, picture.expect("a picture is base64")).expect("the target directory can be written");
+        std::fs::write(file, picture.expect("a picture is base64"))
+            .expect("the target directory can be written");
     }
 
     /// What the page and the browser complained about since the last time: errors of scripts, refused content, missing files.

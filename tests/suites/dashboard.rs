@@ -133,7 +133,13 @@ async fn every_page_can_be_walked_by_keyboard() {
     assert_eq!(host.status().await["dead_letters"], 2);
     browser.script("document.querySelector('nav a[href=\"#/plugins\"]').focus()", &[]).await;
     browser.key(key::ENTER).await;
-    browser.until("the page's heading has the focus", "return document.activeElement.innerText === 'Plugins'", &[]).await;
+    browser
+        .until(
+            "the page's heading has the focus",
+            "return document.activeElement.innerText === 'Plugins'",
+            &[],
+        )
+        .await;
 }
 
 #[tokio::test]
@@ -161,7 +167,13 @@ async fn figures_and_events_come_by_themselves() {
     browser.go("#/events").await;
     browser.fill("Id", "letter-2").await;
     browser.press("Search").await;
-    browser.until("only that event is listed", "return document.querySelectorAll('#page tbody tr').length === 1", &[]).await;
+    browser
+        .until(
+            "only that event is listed",
+            "return document.querySelectorAll('#page tbody tr').length === 1",
+            &[],
+        )
+        .await;
     browser.shows("#page tbody", "letter-2").await;
 }
 
@@ -181,14 +193,18 @@ async fn a_dead_letter_is_inspected_and_tried_again() {
     browser.press("Filter").await;
     browser.until("the filter holds", "return document.querySelectorAll('.letter').length === 1", &[]).await;
     browser.press("Clear").await;
-    browser.until("the filter is gone", "return document.querySelectorAll('.letter').length === 2", &[]).await;
+    browser
+        .until("the filter is gone", "return document.querySelectorAll('.letter').length === 2", &[])
+        .await;
 
     browser.press("Retry letter 1").await;
     browser.shows("#said", "1 of 1 on the way again").await;
     has_letters(&host, 1).await;
     let body = receiver.has(1).await.remove(0);
     assert_eq!(body.for_peers()["headers"]["ce-id"], "letter-1");
-    browser.until("it is gone from the list", "return document.querySelectorAll('.letter').length === 1", &[]).await;
+    browser
+        .until("it is gone from the list", "return document.querySelectorAll('.letter').length === 1", &[])
+        .await;
     browser.press("Choose letter 2").await;
     browser.press("Drop 1 chosen").await;
     browser.press("Drop").await;
@@ -235,7 +251,9 @@ async fn a_rule_that_is_refused_is_shown_with_its_message() {
     browser.shows("[data-key='rules']", "greetings").await;
     let before = host.generation().await;
     let good = settings(&receiver, &free_port().to_string());
-    host.put_settings(&good.replace("exact: { type: com.example.letter }", "exakt: { type: com.example.letter }"));
+    host.put_settings(
+        &good.replace("exact: { type: com.example.letter }", "exakt: { type: com.example.letter }"),
+    );
     browser.shows(".notice", "The last change was refused").await;
     browser.shows(".notice pre", "exakt").await;
     browser.shows(".notice pre", "exact").await;
@@ -288,13 +306,15 @@ async fn the_page_stays_responsive_under_load() {
     let (host, _receiver) = lively().await;
     let browser = at(&host, "", WIDE).await;
     let every = Duration::from_millis(20);
-    let load = Load::on(host.ingress()).kind("com.example.hello").connections(2).batch(50).every(every).start();
+    let load =
+        Load::on(host.ingress()).kind("com.example.hello").connections(2).batch(50).every(every).start();
     for page in ["#/", "#/events", "#/backends", "#/plugins"] {
         browser.go(page).await;
         browser.tasks().await;
         browser.script("performance.clearResourceTimings(); window.since = performance.now()", &[]).await;
         load.flows(20_000).await;
-        let asked = "return performance.getEntriesByType('resource').length / ((performance.now() - since) / 1000)";
+        let asked =
+            "return performance.getEntriesByType('resource').length / ((performance.now() - since) / 1000)";
         let asked = browser.script(asked, &[]).await.as_f64().expect("a number");
         assert!(asked < 4.0, "{page} asks {asked} times a second");
         let tasks = browser.tasks().await;

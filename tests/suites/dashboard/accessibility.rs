@@ -19,8 +19,18 @@ const REACHABLE: &str = "return [...document.querySelectorAll('a[href], button:n
     .filter((one) => one.checkVisibility({ visibilityProperty: true })).length";
 
 /// Roles that are useless without a name.
-const NAMED: [&str; 10] =
-    ["button", "link", "textbox", "combobox", "checkbox", "image", "dialog", "table", "navigation", "heading"];
+const NAMED: [&str; 10] = [
+    "button",
+    "link",
+    "textbox",
+    "combobox",
+    "checkbox",
+    "image",
+    "dialog",
+    "table",
+    "navigation",
+    "heading",
+];
 
 /// Fails with every fault at once.
 pub(super) async fn check(browser: &Browser, page: &str) {
@@ -37,7 +47,9 @@ pub(super) async fn check(browser: &Browser, page: &str) {
 /// the focus leaves.
 pub(super) async fn is_walked_by_keyboard(browser: &Browser, page: &str) {
     let reachable = browser.script(REACHABLE, &[]).await.as_u64().expect("a number");
-    browser.script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)", &[]).await;
+    browser
+        .script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)", &[])
+        .await;
     let mut places: Vec<u64> = Vec::new();
     loop {
         browser.key(key::TAB).await;
