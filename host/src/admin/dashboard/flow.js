@@ -66,7 +66,12 @@ function ingress() {
 
 const journal = ({ journal: { unsettled, bytes: size, writable } }) =>
   node("journal", writable?.Err ? "bad" : "ok", "Journal", null,
-    writable?.Err ? health("bad", "cannot write") : health("ok", "durable"), `${count(unsettled)} unsettled`, `${bytes(size)} kept`);
+    writable?.Err ? health("bad", "cannot write") : health("ok", "durable"), `${count(unsettled)} unsettled`, lag(), `${bytes(size)} kept`);
+
+function lag() {
+  const oldest = metrics.now("stagewire_journal_oldest_unsettled_seconds");
+  return oldest > 0 && `oldest ${seconds(oldest)}`;
+}
 
 function routeNode({ name, rate: matched }, { steps }) {
   const own = steps.filter((step) => step.route === name);

@@ -18,9 +18,8 @@ export async function refresh() {
   try {
     kept = await api.get("/api/v1/history");
   } catch (problem) {
-    if (!problem.unsupported) throw problem;
-    // A host that has none gets none within the hour either.
-    asked += 60 * 60_000;
+    // A host that has none gets none within the hour either; any other failure shows in the status.
+    if (problem.unsupported) asked += 60 * 60_000;
   }
 }
 

@@ -4,7 +4,7 @@ import { Source } from "./api.js";
 import { spark } from "./chart.js";
 import { h } from "./dom.js";
 import * as flow from "./flow.js";
-import { bytes, count, perSecond, span } from "./format.js";
+import { bytes, count, perSecond, seconds, span } from "./format.js";
 import * as history from "./history.js";
 import * as metrics from "./metrics.js";
 import { panel } from "./parts.js";
@@ -26,15 +26,22 @@ function figuresOf({ journal, lanes, dead_letters: letters }) {
     figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
     figure("delivered", "Delivered", perSecond(published), failures ? `${perSecond(failures)} tries failed` : "no try failed", spark("Delivered", history.total("published"), "/s")),
     figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", spark("Dropped", series("dropped"), "/s")),
-    figure("unsettled", "Unsettled", count(journal.unsettled), waiting ? `${bytes(waiting)} in overflow` : bytes(journal.unsettled_bytes), spark("Unsettled", series("unsettled"))),
+    figure("unsettled", "Unsettled", count(journal.unsettled), lag(waiting), spark("Unsettled", series("unsettled"))),
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
+}
+
+/** How far behind the host is: the age of what waits longest, or what lies on disk. */
+function lag(overflow) {
+  const oldest = metrics.now("stagewire_journal_oldest_unsettled_seconds");
+  if (overflow) return `${bytes(overflow)} in overflow`;
+  return oldest > 0 ? `the oldest ${seconds(oldest)}` : "nothing waits long";
 }
 
 function covers() {
   const { points, interval_ms: each } = history.series("received");
-  const seconds = (points.length * each) / 1000;
+  const time = (points.length * each) / 1000;
   if (points.length < 2) return "The lines begin now.";
-  return `The lines show the last ${seconds >= 3_500 ? "hour" : span(seconds)}.`;
+  return `The lines show the last ${time >= 3_500 ? "hour" : span(time)}.`;
 }
 
 export default {

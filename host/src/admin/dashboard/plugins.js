@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { bytes, count, digest, perSecond } from "./format.js";
+import { bytes, count, digest, perSecond, seconds } from "./format.js";
 import * as metrics from "./metrics.js";
 import { button, empty, failure, figures, health, moment, panel, table, version } from "./parts.js";
 
@@ -17,6 +17,8 @@ const labels = ({ route, step, plugin }) => ({ route, step, plugin });
 const total = (name, step) => metrics.now(`stagewire_plugin_${name}_total`, labels(step));
 const lately = (name, step) => metrics.rate(`stagewire_plugin_${name}_total`, labels(step));
 
+const call = (step, q) => seconds(metrics.quantile("stagewire_plugin_call_seconds", labels(step), q));
+
 function verdicts(step) {
   const cell = (name) => [count(total(name, step)), h("span", { class: "quiet" }, ` ${perSecond(lately(name, step))}`)];
   const failed = total("failed", step);
@@ -25,12 +27,12 @@ function verdicts(step) {
 
 const STEPS = [
   { name: "Route" }, { name: "Step", kind: "number" }, { name: "Kept", kind: "number" }, { name: "Dropped", kind: "number" }, { name: "Failed", kind: "number" },
-  { name: "Traps", kind: "number" }, { name: "Time limit", kind: "number" }, { name: "Memory, of", kind: "number" }, { name: "State", kind: "number" }, { name: "Replaced", kind: "number" },
+  { name: "Traps", kind: "number" }, { name: "Call, median", kind: "number" }, { name: "99 of 100", kind: "number" }, { name: "Time limit", kind: "number" }, { name: "Memory, of", kind: "number" }, { name: "State", kind: "number" }, { name: "Replaced", kind: "number" },
 ];
 
 const stepRow = (step) => ({
   key: `step-${step.route}-${step.step}`,
-  cells: [step.route, step.step + 1, ...verdicts(step), `${step.limits.time_ms} ms`, `${bytes(step.memory)} / ${bytes(step.limits.memory)}`, step.state === null ? "none" : bytes(step.state), count(step.replaced)],
+  cells: [step.route, step.step + 1, ...verdicts(step), call(step, 0.5), call(step, 0.99), `${step.limits.time_ms} ms`, `${bytes(step.memory)} / ${bytes(step.limits.memory)}`, step.state === null ? "none" : bytes(step.state), count(step.replaced)],
 });
 
 const VERSIONS = [{ name: "Version" }, { name: "Last in force", kind: "time" }, { name: "Size", kind: "number" }, { name: "" }];

@@ -111,9 +111,8 @@ function notices(status) {
     h("div", { class: `notice ${kind}`, role: "alert", "data-key": key }, h("p", { class: "title" }, title), ...text);
   const { refused, journal } = status || {};
   return [
-    host.failed && notice("unanswered", "bad", "The host does not answer", h("p", null, host.answeredAt
-      ? ["What is shown is from ", moment(host.answeredAt), ". Asking again by itself."]
-      : `${host.failed.message}. Asking again by itself.`)),
+    host.failed && notice("unanswered", "bad", "The host does not answer", h("p", null,
+      `${host.failed.message}; asking again. `, host.answeredAt && ["What is shown is from ", moment(host.answeredAt), "."])),
     journal?.writable?.Err && notice("unwritable", "bad", "The journal cannot be written, senders get 503", h("pre", null, journal.writable.Err)),
     status && !status.enabled && notice("disabled", "warn", "Events are accepted and dropped",
       h("p", null, "Set ", h("code", null, "events.enabled: true"), " in the settings file to publish them.")),
