@@ -162,7 +162,7 @@ async fn figures_and_events_come_by_themselves() {
     browser.shows(".timeline", "greetings").await;
     browser.shows(".timeline", "redact").await;
     browser.shows(".timeline", "confirmed").await;
-    browser.shows(".diff", "data").await;
+    browser.shows(".timeline", "changed").await;
 
     browser.go("#/events").await;
     browser.fill("Id", "letter-2").await;

@@ -4,14 +4,13 @@ const PATIENCE_MS = 10_000;
 
 export class Problem extends Error {
   constructor(status, text, problems = []) {
-    super(text);
-    this.status = status;
-    this.problems = problems;
+    super(text || `the host answered ${status}`);
+    Object.assign(this, { status, problems, silent: !text });
   }
 
-  /** This host has no such endpoint; an answer about a thing that is not there is a problem document. */
+  /** This host has no such endpoint: it says nothing more, as it does of a thing that is not there. */
   get unsupported() {
-    return this.status === 404 && !this.problems.length;
+    return this.status === 404 && this.silent;
   }
 }
 
@@ -33,7 +32,7 @@ async function problemOf(answer) {
     const { title, detail, problems } = JSON.parse(text);
     return new Problem(answer.status, detail || title, problems || [detail || title]);
   }
-  return new Problem(answer.status, text.trim() || `the host answered ${answer.status} ${answer.statusText}`);
+  return new Problem(answer.status, text.trim());
 }
 
 export const get = async (path) => (await ask(path)).json();

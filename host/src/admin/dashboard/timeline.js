@@ -83,8 +83,8 @@ export function view() {
   const { events, problem, id } = state;
   const back = h("p", { "data-key": "back" }, h("a", { href: "#/events" }, "All events"));
   if (problem?.unsupported) return [back, unsupported("what became of an event")];
-  if (problem && problem.status !== 404) return [back, failure(problem, "The event cannot be explained")];
-  if (!problem && !events) return [back, h("p", { class: "quiet" }, "Looking it up…")];
-  if (!events?.length) return [back, empty(`No event has the id ${id}`, "It was never accepted here, or it is older than host.journal.retention keeps.")];
+  if (problem) return [back, failure(problem, "The event cannot be explained")];
+  if (!events) return [back, h("p", { class: "quiet" }, "Looking it up…")];
+  if (!events.length) return [back, empty(`No event has the id ${id}`, "It was never accepted here, or it is older than host.journal.retention keeps.")];
   return [back, events.length > 1 && h("p", null, `${plural(events.length, "entry", "entries")} for this id.`), events.map(one)];
 }
