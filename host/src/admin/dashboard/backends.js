@@ -18,6 +18,7 @@ function card(lane) {
   const [kind, word] = laneHealth(lane);
   const paused = word === "paused";
   const series = (what) => history.series(`${what}/${name}`);
+  const failed = history.has(`failures/${name}`) ? ["failed tries", series("failures")] : ["tries again", series("retries")];
   const more = (n) => (n > 0 ? "warn" : null);
   return panel(name, {
     id: `backend-${name}`,
@@ -34,7 +35,7 @@ function card(lane) {
     ["Delivered in all", count(delivered)], ["Retries", count(retries)], ["Given up", dead > 0 ? h("a", { href: "#/dead-letters" }, count(dead)) : "0", more(dead)],
   ], { class: "figures steady" }),
   h("div", { class: "charts" },
-    chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: "failed tries", kind: "bad", series: series("failures") }], "/s"),
+    chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: failed[0], kind: "bad", series: failed[1] }], "/s"),
     chart("Queued events", [{ label: "queued", series: series("queued") }])));
 }
 

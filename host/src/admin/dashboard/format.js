@@ -23,7 +23,7 @@ export function seconds(s) {
   if (s === Infinity) return "> 30 s";
   if (s < 0.001) return `${whole.format(s * 1e6)} µs`;
   if (s < 1) return `${s < 0.01 ? (s * 1e3).toFixed(1) : whole.format(s * 1e3)} ms`;
-  return s < 100 ? `${s.toFixed(1)} s` : span(s);
+  return s < 10 ? `${s.toFixed(1)} s` : span(s);
 }
 
 /** A length of time: `3 min`, `2 h 5 min`. */

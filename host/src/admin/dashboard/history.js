@@ -56,6 +56,9 @@ export function series(name) {
   return { name, points: (all[name] || []).map((point) => point ?? 0), interval_ms, end_ms };
 }
 
+/** Whether there is such a series. */
+export const has = (name) => name in (kept || own).series;
+
 /** Every backend's series of that kind, added up. */
 export function total(kind) {
   const { series: all } = kept || own;

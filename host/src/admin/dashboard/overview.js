@@ -25,7 +25,7 @@ function figuresOf({ journal, lanes, dead_letters: letters }) {
   return h("dl", { class: "heads" },
     figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
     figure("delivered", "Delivered", perSecond(published), failures ? `${perSecond(failures)} tries failed` : "no try failed", spark("Delivered", history.total("published"), "/s")),
-    figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", spark("Dropped", series("dropped"), "/s")),
+    figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
     figure("unsettled", "Unsettled", count(journal.unsettled), lag(waiting), spark("Unsettled", series("unsettled"))),
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
 }

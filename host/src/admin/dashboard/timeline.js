@@ -86,5 +86,5 @@ export function view() {
   if (problem) return [back, failure(problem, "The event cannot be explained")];
   if (!events) return [back, h("p", { class: "quiet" }, "Looking it up…")];
   if (!events.length) return [back, empty(`No event has the id ${id}`, "It was never accepted here, or it is older than host.journal.retention keeps.")];
-  return [back, events.length > 1 && h("p", null, `${plural(events.length, "entry", "entries")} for this id.`), events.map(one)];
+  return [back, events.length > 1 && h("p", { class: "quiet", "data-key": "several" }, `${plural(events.length, "passage")} of events with this id, the latest first.`), events.map(one)];
 }
