@@ -41,8 +41,8 @@ function follow(context) {
 }
 
 function flush(context) {
-  // A row that somebody points at does not run away.
-  if (document.querySelector(".events:hover, .events:focus-within")) {
+  // What somebody points at does not run away.
+  if (document.querySelector(".events a:hover, .events a:focus")) {
     flushing = setTimeout(() => flush(context), DRAWN_EVERY_MS);
     return;
   }
@@ -93,7 +93,7 @@ function list() {
   if (problem?.unsupported) return unsupported("the events that it took in");
   if (problem) return failure(problem, "The events cannot be listed");
   if (!rows) return h("p", { class: "quiet" }, "Reading the journal…");
-  if (rows.length) return table("The newest first. The list stands still while you are in it.", COLUMNS, rows.map(row), { class: "rows events" });
+  if (rows.length) return table("The newest first. The list stands still while you point at an id.", COLUMNS, rows.map(row), { class: "rows events" });
   return Object.values(fields).some(Boolean)
     ? empty("No such event", "Id must be the whole id; of type and subject a part is enough. Older events are gone (host.journal.retention).")
     : empty("No event yet", h("span", null, "Send one: ", h("code", null, "stagewire send --type com.example.hello --source me --data '{}'")));
