@@ -113,7 +113,7 @@ impl Browser {
     }
 
     /// The browser's own protocol.
-    pub async fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub async fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.command("POST", "/goog/cdp/execute", &json!({ "cmd": command, "params": parameters })).await
     }
 
@@ -139,12 +139,6 @@ impl Browser {
             Some(value).filter(|value| !matches!(value, Value::Null | Value::Bool(false)))
         })
         .await
-    }
-
-    /// The text that is seen in the first element that a selector finds.
-    pub async fn text(&self, selector: &str) -> String {
-        let code = "return document.querySelector(arguments[0])?.innerText ?? ''";
-        self.script(code, &[json!(selector)]).await.as_str().unwrap_or_default().to_owned()
     }
 
     /// Waits until an element that a selector finds shows that text.
@@ -195,9 +189,9 @@ impl Browser {
     /// Looks at the page in that size and theme.
     pub async fn look(&self, Look { width, height, theme }: Look) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
-        self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        self.devtools("Emulation.setDeviceMetricsOverride", &size).await;
         let theme = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-        self.devtools("Emulation.setEmulatedMedia", theme).await;
+        self.devtools("Emulation.setEmulatedMedia", &theme).await;
     }
 
     /// Keeps a picture of the whole page in `target/screenshots`.
@@ -224,7 +218,7 @@ impl Browser {
 
     /// The names and roles of what assistive technology is told of.
     pub async fn accessible(&self) -> Vec<(String, String)> {
-        let tree = self.devtools("Accessibility.getFullAXTree", json!({})).await;
+        let tree = self.devtools("Accessibility.getFullAXTree", &json!({})).await;
         let text = |value: &Value| value["value"].as_str().unwrap_or_default().trim().to_owned();
         let nodes = tree["nodes"].as_array().cloned().unwrap_or_default();
         let told = nodes.iter().filter(|node| node["ignored"] == false);
