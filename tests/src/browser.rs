@@ -20,6 +20,13 @@ use crate::wire;
 /// The key of an element's reference in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// Finds what can be pressed by its accessible name.
+const CONTROL: &str = "return [...document.querySelectorAll('button, a, summary, input[type=checkbox]')]
+    .find((one) => one.checkVisibility() && (one.ariaLabel ?? one.innerText).trim() === arguments[0])";
+/// Finds a field by the beginning of its label.
+const FIELD: &str = "return [...document.querySelectorAll('label')]
+    .find((one) => one.innerText.trim().startsWith(arguments[0]))?.control";
+
 /// Keys, as the protocol writes them.
 pub mod key {
     /// To the next control.
@@ -151,32 +158,30 @@ impl Browser {
     /// Waits for a button, link or box of that accessible name, and clicks it as a mouse does.
     pub async fn press(&self, name: &str) {
         let what = format!("{name:?} can be pressed");
-        until_true(&what, PATIENCE, async || match self.control(name).await {
-            Some(id) => {
-                // It may be replaced, or something may lie over it for a moment: then once more.
-                self.try_command("POST", &format!("/element/{id}/click"), &json!({})).await.is_ok()
-            }
-            None => false,
+        until_true(&what, PATIENCE, async || {
+            // It may be replaced, or something may lie over it for a moment: then once more.
+            self.element(CONTROL, name, &[("click", json!({}))]).await
         })
         .await;
     }
 
-    async fn control(&self, name: &str) -> Option<String> {
-        let code = "return [...document.querySelectorAll('button, a, summary, input[type=checkbox]')].find((one) => \
-                    one.checkVisibility() && (one.ariaLabel ?? one.innerText).trim() === arguments[0])";
-        let found = self.script(code, &[json!(name)]).await;
-        found[ELEMENT].as_str().map(Into::into)
+    /// Waits for the field with that label, and writes into it in place of what is there.
+    pub async fn fill(&self, label: &str, text: &str) {
+        let what = format!("the field {label:?} can be filled");
+        let writes = [("clear", json!({})), ("value", json!({ "text": text }))];
+        until_true(&what, PATIENCE, async || self.element(FIELD, label, &writes).await).await;
     }
 
-    /// Writes into the field with that label, in place of what is there.
-    pub async fn fill(&self, label: &str, text: &str) {
-        let code = "return [...document.querySelectorAll('label')].find((one) => \
-                    one.innerText.trim().startsWith(arguments[0]))?.control";
-        let what = format!("there is a field {label:?}");
-        let found = self.until(&what, code, &[json!(label)]).await;
-        let id = found[ELEMENT].as_str().expect("a label has a control").to_owned();
-        self.command("POST", &format!("/element/{id}/clear"), &json!({})).await;
-        self.command("POST", &format!("/element/{id}/value"), &json!({ "text": text })).await;
+    /// Finds an element by a script and gives it commands; whether all of that went well.
+    async fn element(&self, script: &str, name: &str, commands: &[(&str, Value)]) -> bool {
+        let found = self.script(script, &[json!(name)]).await;
+        let Some(id) = found[ELEMENT].as_str() else { return false };
+        for (command, body) in commands {
+            if self.try_command("POST", &format!("/element/{id}/{command}"), body).await.is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Presses a key.
@@ -241,7 +246,9 @@ impl Browser {
         let named = events.iter().filter(|event| event["name"] == "thread_name");
         let main: Vec<_> =
             named.filter(|event| event["args"]["name"] == "CrRendererMain").map(thread).collect();
-        let tasks = events.iter().filter(|event| event["name"] == "RunTask" && main.contains(&thread(event)));
+        let tasks = events.iter().filter(|event| {
+            event["name"] == "ThreadControllerImpl::RunTask" && main.contains(&thread(event))
+        });
         let mut tasks: Vec<f64> =
             tasks.filter_map(|task| task["tdur"].as_f64()).map(|micros| micros / 1_000.0).collect();
         tasks.sort_by(|a, b| b.total_cmp(a));

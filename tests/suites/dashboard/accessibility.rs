@@ -18,6 +18,10 @@ return { place: [...document.querySelectorAll('*')].indexOf(one), words: one.out
 const REACHABLE: &str = "return [...document.querySelectorAll('a[href], button:not(:disabled), input, select, textarea, summary, pre[tabindex=\"0\"]')]
     .filter((one) => one.checkVisibility({ visibilityProperty: true })).length";
 
+/// The next stop is the first of the page.
+const TO_THE_TOP: &str =
+    "document.body.tabIndex = -1; document.body.focus(); document.body.removeAttribute('tabindex')";
+
 /// Roles that are useless without a name.
 const NAMED: [&str; 10] = [
     "button",
@@ -47,9 +51,7 @@ pub(super) async fn check(browser: &Browser, page: &str) {
 /// the focus leaves.
 pub(super) async fn is_walked_by_keyboard(browser: &Browser, page: &str) {
     let reachable = browser.script(REACHABLE, &[]).await.as_u64().expect("a number");
-    browser
-        .script("document.activeElement.blur(); getSelection().removeAllRanges(); scrollTo(0, 0)", &[])
-        .await;
+    browser.script(TO_THE_TOP, &[]).await;
     let mut places: Vec<u64> = Vec::new();
     loop {
         browser.key(key::TAB).await;
