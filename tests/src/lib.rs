@@ -16,6 +16,7 @@
 
 pub mod arrival;
 pub mod brokers;
+pub mod browser;
 pub mod campaigns;
 pub mod certificates;
 pub mod checker;
@@ -35,5 +36,6 @@ pub use brokers::nats::{CoreNats, JetStream};
 pub use brokers::rabbitmq::{self, RabbitMq};
 pub use brokers::receiver::{self, Receiver, SecuredReceiver};
 pub use brokers::redis::{self, Redis};
+pub use browser::Browser;
 pub use host::Host;
 pub use toxiproxy::Toxiproxy;

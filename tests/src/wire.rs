@@ -38,9 +38,12 @@ impl Response {
     }
 }
 
-/// Writes a request with a body of that length.
+/// Writes a request with a body of that length, to `localhost` unless the headers name a host.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n").into_bytes();
+    let mut bytes = format!("{method} {path} HTTP/1.1\r\n").into_bytes();
+    if !names_host(headers) {
+        bytes.extend_from_slice(b"host: localhost\r\n");
+    }
     for (name, value) in headers {
         bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
@@ -49,7 +52,11 @@ pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) 
     bytes
 }
 
-/// One request on a connection of its own.
+fn names_host(headers: &[(&str, &str)]) -> bool {
+    headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host"))
+}
+
+/// One request on a connection of its own. The host is the address unless the headers name another.
 pub async fn send(
     to: SocketAddr,
     method: &str,
@@ -57,7 +64,10 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> Result<Response> {
-    Connection::open(to).await?.exchange(&request(method, path, headers, body)).await
+    let address = to.to_string();
+    let own = [("host", address.as_str())];
+    let headers = if names_host(headers) { headers.to_vec() } else { [&own, headers].concat() };
+    Connection::open(to).await?.exchange(&request(method, path, &headers, body)).await
 }
 
 /// A connection that is kept alive.

@@ -2,6 +2,7 @@
 
 mod contract;
 mod crash;
+mod dashboard;
 mod dead_letters;
 mod docs;
 mod events;

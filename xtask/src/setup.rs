@@ -21,6 +21,7 @@ pub(crate) fn everything() -> Result<()> {
     brokers()?;
     toxiproxy()?;
     package("curl", "curl")?;
+    browser()?;
     python_client()?;
     examples::set_up()?;
     go_client()?;
@@ -102,6 +103,12 @@ fn nats() -> Result<()> {
 /// A proxy that injects faults. Its program has a name that says little, hence a directory of its own.
 pub(crate) fn toxiproxy() -> Result<()> {
     go_program(TOXIPROXY, &target().join("clients/toxiproxy"), "server")
+}
+
+/// A real browser for the dashboard's tests, and the driver that steers it.
+fn browser() -> Result<()> {
+    package("chromium", "chromium")?;
+    package("chromedriver", "chromium-driver")
 }
 
 fn go_program(module: &str, place: &Path, name: &str) -> Result<()> {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
-use super::{events, letters, plugins, routes};
+use super::{dashboard, events, letters, plugins, routes};
 use crate::host::{Refused, View};
 use crate::provenance::Story;
 
@@ -35,6 +35,7 @@ pub(super) fn router(view: Arc<View>) -> Router {
         .route("/api/v1/dead-letters", get(letters::list))
         .route("/api/v1/dead-letters/retry", post(letters::retry))
         .route("/api/v1/dead-letters/drop", post(letters::remove))
+        .merge(dashboard::router())
         .with_state(view)
 }
 

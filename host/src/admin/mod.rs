@@ -1,7 +1,9 @@
-//! The admin listener: health, metrics, and what `status` and `reload` need. Loopback only.
+//! The admin listener: health, metrics, the admin API and the dashboard. Loopback only.
 
 mod api;
+mod dashboard;
 mod events;
+mod guard;
 mod letters;
 mod plugins;
 mod routes;
@@ -13,8 +15,10 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use guard::Guard;
 pub(crate) use letters::shown;
 
+use crate::config::settings;
 use crate::host::View;
 
 /// The running listener.
@@ -29,10 +33,11 @@ pub struct AdminServer {
 /// # Errors
 /// Why it cannot listen there, and the mend.
 pub async fn serve(
-    listen: SocketAddr,
+    settings: &settings::Admin,
     view: Arc<View>,
     stop: CancellationToken,
 ) -> Result<AdminServer, String> {
+    let listen = settings.listen;
     if !listen.ip().is_loopback() {
         return Err(format!(
             "host.admin.listen: {listen} is not loopback; the admin API has no credentials yet"
@@ -43,8 +48,9 @@ pub async fn serve(
     };
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let local_addr = listener.local_addr().map_err(cannot)?;
+    let router = Guard::new(local_addr, &settings.hosts).before(api::router(view));
     let task = tokio::spawn(async move {
-        let serve = axum::serve(listener, api::router(view)).with_graceful_shutdown(stop.cancelled_owned());
+        let serve = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
         if let Err(error) = serve.await {
             tracing::error!(%error, "the admin listener ended");
         }

@@ -341,13 +341,15 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Where health, metrics and the admin API listen; loopback only.
+    /// Where health, metrics, the admin API and the dashboard listen; loopback only.
     pub listen: SocketAddr,
+    /// Other names, with their ports, that browsers and clients may reach it by, as through a tunnel: `localhost:9000`.
+    pub hosts: Vec<String>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), hosts: Vec::new() }
     }
 }
 

@@ -202,9 +202,8 @@ impl Host {
         let sampling = tokio::spawn(sample(Arc::clone(&view)));
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
-        let admin = admin::serve(settings.host.admin.listen, Arc::clone(&view), stop_admin.clone())
-            .await
-            .map_err(room)?;
+        let admin =
+            admin::serve(&settings.host.admin, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
         let host = Self { view, ingress, admin, workers, buckets, sampling, stop_ingress, stop_admin };
         host.announce(&settings);
         Ok(host)

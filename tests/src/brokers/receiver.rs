@@ -33,7 +33,7 @@ pub struct Received {
 
 impl Received {
     /// The id of the event that it brought, in either mode.
-    fn id(&self) -> String {
+    pub fn id(&self) -> String {
         #[derive(serde::Deserialize)]
         struct Id {
             id: String,

@@ -1,0 +1,62 @@
+// Backends: how each lane is, how fast, and what waits for it.
+
+import * as api from "./api.js";
+import { chart } from "./chart.js";
+import { h } from "./dom.js";
+import { ago, bytes, count, perSecond, seconds } from "./format.js";
+import { laneHealth } from "./flow.js";
+import * as history from "./history.js";
+import * as metrics from "./metrics.js";
+import { button, empty, figures, health, panel } from "./parts.js";
+
+const BREAKER = { closed: "closed", half_open: "half open, one is tried", open: "open, nothing is tried" };
+
+const latency = (name, q) => seconds(metrics.quantile("stagewire_publish_latency_seconds", { backend: name }, q));
+
+function card(lane) {
+  const { name, address, breaker, error, since_ms: since, queued, overflow_bytes: overflow, full, delivered, retries, dead } = lane;
+  const [kind, word] = laneHealth(lane);
+  const paused = word === "paused";
+  const series = (what) => history.series(`${what}/${name}`);
+  const failed = history.has(`failures/${name}`) ? ["failed tries", series("failures")] : ["tries again", series("retries")];
+  const more = (n) => (n > 0 ? "warn" : null);
+  return panel(name, {
+    id: `backend-${name}`,
+    tools: [health(kind, word), h("span", { class: "quiet" }, `for ${ago(since)}`),
+      button(paused ? "Resume" : "Pause", paused ? "resume" : "pause", { "data-backend": name, "aria-label": `${paused ? "Resume" : "Pause"} ${name}` })],
+  },
+  h("p", { class: "address" }, address),
+  error && h("div", { class: `notice ${kind === "ok" ? "warn" : kind}` }, h("pre", null, error)),
+  figures([
+    ["Delivered", perSecond(metrics.rate("stagewire_events_published_total", { backend: name }))],
+    ["Latency, median", latency(name, 0.5)], ["95 of 100", latency(name, 0.95)], ["99 of 100", latency(name, 0.99)],
+    ["Queued", count(queued)], ["Overflow", [bytes(overflow), full && ", full"], more(overflow)],
+    ["Breaker", BREAKER[breaker] || breaker, breaker === "closed" ? null : "warn"],
+    ["Delivered in all", count(delivered)], ["Retries", count(retries)], ["Given up", dead > 0 ? h("a", { href: "#/dead-letters" }, count(dead)) : "0", more(dead)],
+  ], { class: "figures steady" }),
+  h("div", { class: "charts" },
+    chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: failed[0], kind: "bad", series: failed[1] }], "/s"),
+    chart("Queued events", [{ label: "queued", series: series("queued") }])));
+}
+
+const act = (verb, done) => async ({ dataset: { backend } }, { say, refresh }) => {
+  await api.post(`/api/v1/backends/${encodeURIComponent(backend)}/${verb}`);
+  say(`${backend} ${done}`);
+  await refresh();
+};
+
+export default {
+  path: "backends",
+  mark: "backends",
+  title: "Backends",
+  async load({ redraw }) {
+    await history.refresh();
+    redraw();
+  },
+  view: ({ status: { lanes } }) =>
+    lanes.length ? lanes.map(card) : empty("No backend", h("span", null, "Name one in the settings file: ", h("code", null, "events.backend"), ".")),
+  actions: {
+    pause: act("pause", "is paused: its events wait in its lane, and nobody else waits."),
+    resume: act("resume", "goes on."),
+  },
+};

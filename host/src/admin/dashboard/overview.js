@@ -1,0 +1,62 @@
+// Overview: a live picture of the way of an event.
+
+import { Source } from "./api.js";
+import { spark } from "./chart.js";
+import { h } from "./dom.js";
+import * as flow from "./flow.js";
+import { bytes, count, perSecond, seconds, span } from "./format.js";
+import * as history from "./history.js";
+import * as metrics from "./metrics.js";
+import { panel } from "./parts.js";
+
+const routes = new Source("/api/v1/routes", 10_000);
+let generation = 0;
+
+const figure = (id, label, value, more, chart) =>
+  h("div", { class: "figure", "data-key": id },
+    h("dt", null, label), h("dd", null, h("span", { class: "big" }, value), h("span", { class: "quiet" }, more)), chart && h("dd", { class: "trend" }, chart));
+
+function figuresOf({ journal, lanes, dead_letters: letters }) {
+  const [received, refused] = ["events_received_total", "events_refused_total"].map((name) => metrics.rate(`stagewire_${name}`));
+  const published = metrics.rate("stagewire_events_published_total");
+  const failures = metrics.rate("stagewire_publish_failures_total");
+  const waiting = lanes.reduce((all, lane) => all + lane.overflow_bytes, 0);
+  const series = history.series;
+  return h("dl", { class: "heads" },
+    figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
+    figure("delivered", "Delivered", perSecond(published), failures ? `${perSecond(failures)} tries failed` : "no try failed", spark("Delivered", history.total("published"), "/s")),
+    figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
+    figure("unsettled", "Unsettled", count(journal.unsettled), lag(waiting), spark("Unsettled", series("unsettled"))),
+    figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
+}
+
+/** How far behind the host is: the age of what waits longest, or what lies on disk. */
+function lag(overflow) {
+  const oldest = metrics.now("stagewire_journal_oldest_unsettled_seconds");
+  if (overflow) return `${bytes(overflow)} in overflow`;
+  return oldest > 0 ? `the oldest ${seconds(oldest)}` : "nothing waits long";
+}
+
+function covers() {
+  const { points, interval_ms: each } = history.series("received");
+  const time = (points.length * each) / 1000;
+  if (points.length < 2) return "The lines begin now.";
+  return `The lines show the last ${time >= 3_500 ? "hour" : span(time)}.`;
+}
+
+export default {
+  path: "",
+  title: "Overview",
+  async load({ status }) {
+    if (generation !== status.generation) routes.stale();
+    generation = status.generation;
+    await Promise.all([history.refresh(), routes.refresh()]);
+  },
+  view: ({ status }) => [
+    figuresOf(status),
+    h("p", { class: "quiet covers", "data-key": "covers" }, covers()),
+    panel("The way of an event", { id: "way", class: "panel way" }, flow.view(status, routes.data)),
+  ],
+  drawn: flow.connect,
+  leave: flow.leave,
+};

@@ -1,0 +1,137 @@
+// Routes: the rules in force, and what they would do with an event.
+
+import * as api from "./api.js";
+import { h } from "./dom.js";
+import { count, perSecond } from "./format.js";
+import * as metrics from "./metrics.js";
+import { button, empty, failure, health, panel } from "./parts.js";
+
+const SAMPLE = {
+  specversion: "1.0",
+  id: "try-1",
+  source: "dashboard",
+  type: "com.example.hello",
+  subject: "greeting/1",
+  datacontenttype: "application/json",
+  data: { text: "hello" },
+};
+
+const routes = new api.Source("/api/v1/routes", 5_000);
+const trial = { results: null, problem: null, event: null, refused: null };
+
+/** The rules; where a host does not tell them, the names that its status has. */
+function known({ routes: names, steps }) {
+  if (routes.data) return routes.data;
+  return names.map((name) => ({ name, steps: steps.filter(({ route }) => route === name) }));
+}
+
+/** The rule's text with the part that decided against the event marked. */
+function rule(text, decisive) {
+  const at = decisive ? text.indexOf(decisive) : -1;
+  if (at < 0) return h("code", { class: "rule" }, text);
+  return h("code", { class: "rule" }, text.slice(0, at), h("mark", null, decisive), text.slice(at + decisive.length));
+}
+
+const arrow = () => h("span", { class: "arrow", "aria-hidden": "true" }, "→");
+
+function path({ steps, deliver }) {
+  const parts = [...steps.map(({ plugin, on_error: onError }) => h("a", { href: "#/plugins", title: onError && `on error: ${onError}` }, plugin)), deliver && (deliver.length ? deliver.join(", ") : "nowhere")];
+  return h("p", { class: "path" }, parts.filter(Boolean).map((part) => h("span", null, arrow(), " ", part)));
+}
+
+function verdict({ matched, decided_by: part, steps, deliver, events }) {
+  if (!matched) return [h("p", null, health("idle", "does not match")), part && h("p", { class: "quiet" }, "Decided by ", h("code", null, part))];
+  return [
+    h("p", null, health(events.length ? "ok" : "idle", events.length ? `matches, delivers to ${deliver.join(", ") || "nowhere"}` : "matches, delivers nothing")),
+    steps.length > 0 && h("ol", { class: "timeline" }, steps.map((step) => h("li", { class: /^fail/.test(step.verdict) ? "bad" : /^drop/.test(step.verdict) ? "idle" : "ok" }, h("p", null, h("strong", null, step.plugin), " ", step.verdict)))),
+    events.map((event, index) => [h("p", { class: "quiet" }, events.length > 1 ? `Event ${index + 1} of ${events.length}, against what went in:` : "What comes out, against what went in:"), difference(trial.event, event)]),
+  ];
+}
+
+const lines = (event) => JSON.stringify(event, null, 2).split("\n");
+
+/** Two events line by line: the longest common part stays, the rest was taken or added. */
+function difference(before, after) {
+  const [a, b] = [lines(before), lines(Object.fromEntries(Object.entries(after).sort(([x], [y]) => order(before, x) - order(before, y))))];
+  const same = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
+  for (let i = a.length - 1; i >= 0; i--) {
+    for (let j = b.length - 1; j >= 0; j--) same[i][j] = a[i] === b[j] ? same[i + 1][j + 1] + 1 : Math.max(same[i + 1][j], same[i][j + 1]);
+  }
+  const out = [];
+  for (let i = 0, j = 0; i < a.length || j < b.length; ) {
+    if (i < a.length && a[i] === b[j]) out.push(h("span", null, `  ${a[i++]}\n`)), j++;
+    else if (j >= b.length || (i < a.length && same[i + 1][j] >= same[i][j + 1])) out.push(h("del", null, `− ${a[i++]}\n`));
+    else out.push(h("ins", null, `+ ${b[j++]}\n`));
+  }
+  return h("pre", { class: "diff", tabindex: "0", "aria-label": "Difference" }, out);
+}
+
+/** Attributes in the order in which the event that was tried has them. */
+function order(event, name) {
+  const at = Object.keys(event).indexOf(name);
+  return at < 0 ? 1e6 : at;
+}
+
+function card(route) {
+  const result = trial.results?.find(({ route: name }) => name === route.name);
+  return panel(route.name, {
+    id: `route-${route.name}`,
+    level: 3,
+    tools: [h("span", { class: "quiet" }, `${perSecond(metrics.rate("stagewire_route_matches_total", { route: route.name }))} · ${count(metrics.now("stagewire_route_matches_total", { route: route.name }))} matched`)],
+  }, route.match !== undefined && h("p", null, rule(route.match, result?.decided_by)), path(route), result && h("div", { class: "verdict" }, verdict(result)));
+}
+
+const tryPanel = () =>
+  panel("Try an event", { id: "try" },
+    h("form", { "data-act": "try", "data-key": "try-form" },
+      h("label", { class: "field" }, h("span", null, "One event as structured JSON. Nothing is delivered."), h("textarea", { name: "event", rows: "12", spellcheck: "false" }, JSON.stringify(SAMPLE, null, 2))),
+      h("div", { class: "buttons" }, h("button", { class: "primary" }, "Try it"), trial.results && button("Forget the result", "forget"))),
+    trial.problem && failure(trial.problem, "The event was not tried"),
+    trial.results && !trial.results.some(({ matched }) => matched) && empty("No rule matches", "Such an event is accepted, counted as unmatched, and goes nowhere."));
+
+export default {
+  path: "routes",
+  title: "Routes",
+  async load({ redraw }) {
+    await routes.refresh();
+    redraw();
+  },
+  view({ status }) {
+    const all = known(status);
+    return h("div", { class: "columns" },
+      panel("Rules in force", { id: "rules", tools: [button("Read again from disk", "reload")] },
+        routes.problem && !routes.unsupported && failure(routes.problem, "The rules cannot be read"),
+        all.length ? all.map(card) : empty("No route", "Every admitted event goes to the configured backends.")),
+      tryPanel());
+  },
+  actions: {
+    async reload(_, { say, refresh }) {
+      try {
+        const { generation } = await api.post("/api/v1/reload");
+        say(`Generation ${generation} is in force.`);
+      } catch (problem) {
+        if (problem.status !== 422) throw problem;
+        say("Refused. The last good rules go on; the reason stands above.", "bad");
+      }
+      routes.stale();
+      await refresh();
+    },
+    async try(form) {
+      Object.assign(trial, { results: null, problem: null });
+      try {
+        trial.event = JSON.parse(form.elements.event.value);
+      } catch (error) {
+        trial.problem = new api.Problem(0, `this is no JSON: ${error.message}`);
+        return;
+      }
+      try {
+        trial.results = await api.post("/api/v1/routes/test", JSON.stringify(trial.event), "application/cloudevents+json");
+      } catch (problem) {
+        trial.problem = problem.unsupported ? new api.Problem(404, "this host cannot try events yet; `stagewire route test --event FILE` can") : problem;
+      }
+    },
+    forget() {
+      Object.assign(trial, { results: null, problem: null });
+    },
+  },
+};

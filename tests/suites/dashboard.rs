@@ -1,0 +1,353 @@
+//! The dashboard in a real browser, on a real host.
+
+mod accessibility;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use stagewire_tests::browser::{Look, key};
+use stagewire_tests::load::Load;
+use stagewire_tests::process::free_port;
+use stagewire_tests::waiting::{PATIENCE, until_true};
+use stagewire_tests::{Browser, Host, Receiver, places, wire};
+
+const WIDE: Look = Look { width: 1920, height: 1080, theme: "light" };
+const NARROW: Look = Look { width: 360, height: 800, theme: "light" };
+
+/// The pages by the end of their address, with a text that is there once they are.
+const PAGES: [(&str, &str, &str); 7] = [
+    ("overview", "", "greetings"),
+    ("events", "events", "com.example.hello"),
+    ("event", "events/evt-1", "greetings"),
+    ("routes", "routes", "com.example.letter"),
+    ("plugins", "plugins", "drops-one"),
+    ("backends", "backends", "away"),
+    ("dead-letters", "dead-letters", "400"),
+];
+
+/// Three routes: through plugins, to a webhook, and to a backend that is down.
+fn settings(receiver: &Receiver, away: &str) -> String {
+    format!(
+        "events:
+  enabled: true
+  backends:
+    - type: local
+    - {{ type: webhook, name: hook, config: {{ urls: [\"{}\"], retry_attempts: 0 }} }}
+    - {{ type: redis_streams, name: away, config: {{ url: \"redis://{away}/0\" }} }}
+routes:
+  - name: greetings
+    match: [{{ exact: {{ type: com.example.hello }} }}]
+    steps:
+      - {{ plugin: redact, settings: {{ remove: [secret] }} }}
+      - {{ plugin: step, shadow: drops-one }}
+    deliver: [local]
+  - name: letters
+    match: [{{ exact: {{ type: com.example.letter }} }}]
+    deliver: [hook]
+  - name: to-away
+    match: [{{ exact: {{ type: com.example.away }} }}]
+    deliver: [away]
+",
+        receiver.url()
+    )
+}
+
+fn event(id: &str, kind: &str) -> Value {
+    json!({ "specversion": "1.0", "id": id, "source": "stage2", "type": kind, "subject": format!("document/{id}"),
+            "data": { "text": "hello", "secret": "s" } })
+}
+
+/// A host with something to see on each page, and what stands behind its webhook.
+async fn lively() -> (Host, Receiver) {
+    let receiver = Receiver::start().await;
+    receiver.answer_first(&[400, 400]);
+    let plan = Host::with(settings(&receiver, &free_port().to_string())).plugins(&["redact"]);
+    let host = plan.plugin_file("step", &places::guest("keeps-all")).guest("drops-one").start().await;
+    let hellos = (1..30).map(|n| event(&format!("evt-{n}"), "com.example.hello"));
+    let letters = ["letter-1", "letter-2"].map(|id| event(id, "com.example.letter"));
+    let others = [event("evt_7777", "com.example.hello"), event("away-1", "com.example.away")];
+    let events: Vec<_> = hellos.chain(letters).chain(others).collect();
+    host.send_all(&events).await;
+    has_letters(&host, 2).await;
+    (host, receiver)
+}
+
+async fn has_letters(host: &Host, count: u64) {
+    let what = format!("there are {count} dead letters");
+    until_true(&what, PATIENCE, async || host.status().await["dead_letters"] == count).await;
+}
+
+fn url(host: &Host, page: &str) -> String {
+    format!("http://{}/#/{page}", host.admin_address())
+}
+
+/// A browser that looks at that page of the host, and waits until it is there.
+async fn at(host: &Host, page: &str, look: Look) -> Browser {
+    let browser = Browser::start().await;
+    browser.look(look).await;
+    browser.open(&url(host, page)).await;
+    browser.shows("#answering", "live").await;
+    browser
+}
+
+#[tokio::test]
+async fn every_page_is_readable_by_everybody_at_both_widths_and_in_both_themes() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "", WIDE).await;
+    for (name, page, text) in PAGES {
+        for look in [WIDE, NARROW] {
+            for theme in ["light", "dark"] {
+                let look = Look { theme, ..look };
+                browser.look(look).await;
+                browser.go(&format!("#/{page}")).await;
+                browser.shows("#page", text).await;
+                accessibility::check(&browser, &format!("{name} at {} in the {theme}", look.width)).await;
+                browser.photograph(name, look).await;
+            }
+        }
+    }
+    let foreign = "return performance.getEntriesByType('resource').map(({ name }) => name)
+        .filter((name) => !name.startsWith(location.origin))";
+    assert_eq!(browser.script(foreign, &[]).await, json!([]), "nothing is fetched from elsewhere");
+    assert_eq!(browser.complaints().await, [""; 0], "the policy holds and nothing is missing");
+}
+
+#[tokio::test]
+async fn every_page_can_be_walked_by_keyboard() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "", WIDE).await;
+    for (name, page, text) in PAGES {
+        browser.go(&format!("#/{page}")).await;
+        browser.shows("#page", text).await;
+        accessibility::is_walked_by_keyboard(&browser, name).await;
+    }
+
+    browser.go("#/dead-letters").await;
+    browser.shows("#page", "letter-1").await;
+    browser.press("Drop letter 1").await;
+    browser.shows("#ask[open]", "Drop 1 letter?").await;
+    assert_eq!(accessibility::focused(&browser).await, "Cancel", "what does no harm has the focus");
+    browser.key(key::ESCAPE).await;
+    browser.until("the dialog is closed", "return !document.querySelector('#ask').open", &[]).await;
+    assert_eq!(accessibility::focused(&browser).await, "Drop letter 1", "the focus is where it was");
+    assert_eq!(host.status().await["dead_letters"], 2);
+    browser.script("document.querySelector('nav a[href=\"#/plugins\"]').focus()", &[]).await;
+    browser.key(key::ENTER).await;
+    browser
+        .until(
+            "the page's heading has the focus",
+            "return document.activeElement.innerText === 'Plugins'",
+            &[],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn figures_and_events_come_by_themselves() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "events", WIDE).await;
+    browser.shows("#page tbody", "evt-1").await;
+    host.send_all(&[event("just-now", "com.example.hello")]).await;
+    browser.shows("#page tbody tr:first-child", "just-now").await;
+
+    browser.go("#/").await;
+    browser.shows("[data-node='route-greetings']", "/s").await;
+    let load = Load::on(host.ingress()).kind("com.example.hello").start();
+    let moving = "return parseFloat(document.querySelector('[data-node=route-greetings] .rate').innerText.replace(',', '')) > 50";
+    browser.until("the route's rate rises", moving, &[]).await;
+    browser.shows("[data-node='backend-away']", "down").await;
+    load.stop().await;
+
+    browser.go("#/events/just-now").await;
+    browser.shows(".timeline", "greetings").await;
+    browser.shows(".timeline", "redact").await;
+    browser.shows(".timeline", "confirmed").await;
+    browser.shows(".timeline", "changed").await;
+
+    browser.go("#/events").await;
+    browser.fill("Id", "letter-2").await;
+    browser.press("Search").await;
+    browser
+        .until(
+            "only that event is listed",
+            "return document.querySelectorAll('#page tbody tr').length === 1",
+            &[],
+        )
+        .await;
+    browser.shows("#page tbody", "letter-2").await;
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_inspected_and_tried_again() {
+    let (host, receiver) = lively().await;
+    let browser = at(&host, "dead-letters", WIDE).await;
+    browser.shows(".letters", "letter-1").await;
+    browser.press("Inspect").await;
+    browser.shows(".letter", "\"type\": \"com.example.letter\"").await;
+    let hidden = "return !document.querySelector('.letter').innerText.includes('secret')";
+    assert_eq!(browser.script(hidden, &[]).await, true, "data is shown to who asks for it");
+    browser.press("Show the data").await;
+    browser.shows(".letter", "secret").await;
+
+    browser.fill("Number or event id", "letter-2").await;
+    browser.press("Filter").await;
+    browser.until("the filter holds", "return document.querySelectorAll('.letter').length === 1", &[]).await;
+    browser.press("Clear").await;
+    browser
+        .until("the filter is gone", "return document.querySelectorAll('.letter').length === 2", &[])
+        .await;
+
+    browser.press("Retry letter 1").await;
+    browser.shows("#said", "1 of 1 on the way again").await;
+    has_letters(&host, 1).await;
+    assert_eq!(receiver.has(1).await.remove(0).id(), "letter-1");
+    browser
+        .until("it is gone from the list", "return document.querySelectorAll('.letter').length === 1", &[])
+        .await;
+    browser.press("Choose letter 2").await;
+    browser.press("Drop 1 chosen").await;
+    browser.press("Drop").await;
+    browser.shows("#page", "No dead letter").await;
+    assert_eq!(host.status().await["dead_letters"], 0);
+}
+
+#[tokio::test]
+async fn a_plugin_is_rolled_back_and_a_candidate_promoted() {
+    let (host, _receiver) = lively().await;
+    let digest = async || {
+        let status = host.status().await;
+        let steps = status["steps"].as_array().cloned().unwrap_or_default();
+        let step = steps.into_iter().find(|step| step["plugin"] == "step").expect("the step is in force");
+        step["digest"].as_str().expect("a digest").trim_start_matches("sha256:")[..12].to_owned()
+    };
+    let first = digest().await;
+    let before = host.generation().await;
+    host.put_plugin("step", &places::guest("edits-one"));
+    let after = host.generation_after(before).await;
+    assert_ne!(digest().await, first);
+
+    let browser = at(&host, "plugins", WIDE).await;
+    browser.shows("[data-key='plugin-step']", "Kept versions").await;
+    browser.press(&format!("Roll step back to {first}")).await;
+    browser.shows("#ask[open]", "Roll step back?").await;
+    browser.press("Roll back").await;
+    browser.shows("#said", &format!("step is back at {first}")).await;
+    assert!(host.generation_after(after).await > after);
+    assert_eq!(digest().await, first);
+    browser.shows("[data-key='plugin-step'] tr.current", &first).await;
+
+    browser.shows("[data-key='plugin-step'] .candidate", "drops-one").await;
+    browser.press("Promote drops-one to step").await;
+    browser.press("Promote").await;
+    browser.shows("#said", "drops-one is now step").await;
+    assert_ne!(digest().await, first);
+}
+
+#[tokio::test]
+async fn a_rule_that_is_refused_is_shown_with_its_message() {
+    let (host, receiver) = lively().await;
+    let browser = at(&host, "routes", WIDE).await;
+    browser.shows("[data-key='rules']", "greetings").await;
+    let before = host.generation().await;
+    let good = settings(&receiver, &free_port().to_string());
+    host.put_settings(
+        &good.replace("exact: { type: com.example.letter }", "exakt: { type: com.example.letter }"),
+    );
+    browser.shows(".notice", "The last change was refused").await;
+    browser.shows(".notice pre", "exakt").await;
+    browser.shows(".notice pre", "exact").await;
+    browser.press("Read again from disk").await;
+    browser.shows("#said", "Refused").await;
+    assert_eq!(host.generation().await, before, "the last good rules go on");
+    browser.photograph("refused", WIDE).await;
+
+    host.put_settings(&good);
+    browser.until("the notice goes away", "return !document.querySelector('.notice')", &[]).await;
+}
+
+#[tokio::test]
+async fn an_event_is_tried_against_the_rules() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "routes", WIDE).await;
+    browser.shows("[data-key='rules']", "greetings").await;
+    browser.fill("One event", &event("tried", "com.example.hello").to_string()).await;
+    browser.press("Try it").await;
+    browser.shows("[data-key='route-greetings'] .verdict", "delivers to local").await;
+    browser.shows("[data-key='route-greetings'] .verdict del", "secret").await;
+    browser.shows("[data-key='route-letters'] .verdict", "does not match").await;
+    browser.shows("[data-key='route-letters'] mark", "com.example.letter").await;
+    browser.photograph("tried", WIDE).await;
+    browser.fill("One event", "{ not an event").await;
+    browser.press("Try it").await;
+    browser.shows("[data-key='try'] [role=alert]", "this is no JSON").await;
+    browser.fill("One event", "{\"specversion\": \"1.0\"}").await;
+    browser.press("Try it").await;
+    browser.shows("[data-key='try'] [role=alert]", "not an event").await;
+}
+
+#[tokio::test]
+async fn a_backend_is_paused_and_resumed() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "backends", WIDE).await;
+    browser.press("Pause local").await;
+    browser.shows("#said", "local is paused").await;
+    browser.shows("[data-key='backend-local']", "paused").await;
+    let before = host.metric("stagewire_events_published_total", &["backend=\"local\""]).await;
+    host.send_all(&[event("waits", "com.example.hello")]).await;
+    browser.press("Resume local").await;
+    browser.shows("[data-key='backend-local']", "up").await;
+    host.metric_reaches("stagewire_events_published_total", &["backend=\"local\""], before + 1.0).await;
+}
+
+/// 5,000 events a second: the page asks as seldom as without them, and no task of it keeps the page for 100 ms.
+#[tokio::test]
+async fn the_page_stays_responsive_under_load() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "", WIDE).await;
+    let every = Duration::from_millis(20);
+    let load =
+        Load::on(host.ingress()).kind("com.example.hello").connections(2).batch(50).every(every).start();
+    for page in ["#/", "#/events", "#/backends", "#/plugins"] {
+        browser.go(page).await;
+        browser.tasks().await;
+        browser.script("performance.clearResourceTimings(); window.since = performance.now()", &[]).await;
+        load.flows(20_000).await;
+        let asked =
+            "return performance.getEntriesByType('resource').length / ((performance.now() - since) / 1000)";
+        let asked = browser.script(asked, &[]).await.as_f64().expect("a number");
+        assert!(asked < 4.0, "{page} asks {asked} times a second");
+        let tasks = browser.tasks().await;
+        assert!(tasks.len() > 20, "{page}: {} tasks were seen", tasks.len());
+        println!("{page}: {asked:.1} requests a second, longest tasks {:.1?} ms", &tasks[..5]);
+        assert!(tasks[0] < 100.0, "{page} has a task of {} ms", tasks[0]);
+    }
+    assert_eq!(load.stop().await.failures(), 0);
+}
+
+#[tokio::test]
+async fn pages_of_others_get_nothing_from_the_admin_api() {
+    let (host, _receiver) = lively().await;
+    let address = host.admin_address();
+    let ask = async |method: &str, path: &str, headers: &[(&str, &str)]| {
+        wire::send(address, method, path, headers, b"").await.expect("the admin API answers")
+    };
+    for path in ["/", "/dashboard/shell.js", "/api/v1/status", "/metrics", "/livez", "/api/v1/dead-letters"] {
+        let refused = ask("GET", path, &[("host", "evil.example:8081")]).await;
+        assert_eq!(refused.status, 421, "{path}");
+        assert_eq!(refused.json()["type"], "urn:stagewire:problem:foreign-host");
+    }
+    for (path, crossing) in [
+        ("/api/v1/reload", ("origin", "https://evil.example")),
+        ("/api/v1/dead-letters/drop", ("sec-fetch-site", "cross-site")),
+        ("/api/v1/plugins/step/rollback", ("origin", "null")),
+    ] {
+        let refused = ask("POST", path, &[crossing]).await;
+        assert_eq!((refused.status, &refused.json()["status"]), (403, &json!(403)), "{path}");
+    }
+    assert_eq!(host.status().await["dead_letters"], 2);
+    let page = ask("GET", "/", &[]).await;
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+    let own = format!("http://{address}");
+    assert_eq!(ask("POST", "/api/v1/reload", &[("origin", &own)]).await.status, 200);
+}
