@@ -75,7 +75,7 @@ impl Browser {
         let mut browser = Self { driver, address, session: String::new(), process: None, profile };
         let wanted = browser.capabilities();
         let session = browser.command("POST", "", &wanted).await;
-        browser.session = session["sessionId"].as_str().expect("a session has an id").to_owned();
+        session["sessionId"].as_str().expect("a session has an id").clone_into(&mut browser.session);
         let process = session["capabilities"]["goog:processID"].as_i64();
         browser.process = process.and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         browser

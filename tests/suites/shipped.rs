@@ -89,7 +89,8 @@ async fn throttle_has_a_bucket_for_each_key_on_all_workers() {
     let redis = Redis::start().await;
     let settings = through(&redis, "throttle", "{ rate: 3, per: 1h, by: [tenant] }");
     let host = Host::with(settings).plugins(&["throttle"]).start().await;
-    let event = |n: u32| event(&n.to_string(), &json!({ "tenant": if n % 5 == 0 { "b" } else { "a" } }));
+    let event =
+        |n: u32| event(&n.to_string(), &json!({ "tenant": if n.is_multiple_of(5) { "b" } else { "a" } }));
     host.send_all(&(0..40).map(event).collect::<Vec<_>>()).await;
     host.has_settled().await;
     let events = redis.stream("nlp-events").events().await;

@@ -52,7 +52,7 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     }
     zig.arg("-o").arg(&made).args(&sources);
     toolchain::run(zig.current_dir(&project.root), INSTALL)?;
-    Ok((manifest.name, encode::component(&project.made(&made)?)?))
+    Ok((manifest.name, encode::component(&Project::made(&made)?)?))
 }
 
 /// zig by itself, or as the Python package brings it.

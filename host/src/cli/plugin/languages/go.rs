@@ -33,5 +33,5 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     go.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&made).arg(".");
     go.current_dir(&project.root).env("GOOS", "wasip1").env("GOARCH", "wasm").env("GOWORK", "off");
     toolchain::run(&mut go, INSTALL)?;
-    Ok((name, encode::component(&project.made(&made)?)?))
+    Ok((name, encode::component(&Project::made(&made)?)?))
 }

@@ -46,7 +46,7 @@ pub(super) fn build(project: &Project, plugin: &str) -> Result<(String, Vec<u8>)
         .arg(&made)
         .current_dir(&project.root);
     toolchain::run(&mut node, NODE)?;
-    Ok((manifest.name, project.made(&made)?))
+    Ok((manifest.name, Project::made(&made)?))
 }
 
 #[derive(Deserialize)]

@@ -37,8 +37,11 @@ pub(super) struct Language {
     /// What to type in a new project.
     pub(super) next: &'static [&'static str],
     /// Makes a component of a project, under its name.
-    pub(super) build: fn(&Project) -> Result<(String, Vec<u8>), String>,
+    pub(super) build: fn(&Project) -> Built,
 }
+
+/// A plugin's name and its component.
+pub(super) type Built = Result<(String, Vec<u8>), String>;
 
 impl Language {
     /// What stands in a new project's file of that text.

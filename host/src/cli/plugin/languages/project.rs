@@ -43,7 +43,7 @@ impl Project {
     }
 
     /// What a tool made.
-    pub(super) fn made(&self, file: &Path) -> Result<Vec<u8>, String> {
+    pub(super) fn made(file: &Path) -> Result<Vec<u8>, String> {
         fs::read(file).map_err(|error| format!("the build left nothing at {}: {error}", file.display()))
     }
 

@@ -46,7 +46,7 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
     // Otherwise an exception of the plugin's comes with pages of componentize-py's own frames.
     componentize.env("RUST_BACKTRACE", "0").env("PYTHONDONTWRITEBYTECODE", "1");
     toolchain::run(&mut componentize, INSTALL)?;
-    Ok((manifest.name, project.made(&made)?))
+    Ok((manifest.name, Project::made(&made)?))
 }
 
 #[derive(Deserialize)]

@@ -79,7 +79,7 @@ fn build(project: &Project) -> Result<(String, Vec<u8>), String> {
                 manifest.display()
             )
         })?;
-    Ok((name, encode::encoded(&project.made(&file)?)?))
+    Ok((name, encode::encoded(&Project::made(&file)?)?))
 }
 
 const INSTALL: &str = "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh";
@@ -96,8 +96,8 @@ fn target_is_there() -> Result<(), String> {
 fn artifact(message: &str, manifest: &Path) -> Option<(String, PathBuf)> {
     let message: serde_json::Value = serde_json::from_str(message).ok()?;
     let own = Path::new(message.get("manifest_path")?.as_str()?) == manifest;
-    let mut files = message.get("filenames")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
-    let file = files.find(|file| file.ends_with(".wasm"))?;
+    let files = message.get("filenames")?.as_array()?.iter().filter_map(serde_json::Value::as_str);
+    let file = files.map(Path::new).find(|file| file.extension().is_some_and(|end| end == "wasm"))?;
     let name = message.get("target")?.get("name")?.as_str()?.replace('_', "-");
     own.then(|| (name, file.into()))
 }
