@@ -234,6 +234,14 @@ impl Browser {
     ///
     /// Time on a processor and not on the clock: other tests run beside this one.
     pub async fn tasks(&self) -> Vec<f64> {
+        // Each request that is answered begins the trace anew, and the next one after it gets nothing.
+        until("the browser hands its trace out", PATIENCE, async || {
+            Some(self.traced().await).filter(|tasks| !tasks.is_empty())
+        })
+        .await
+    }
+
+    async fn traced(&self) -> Vec<f64> {
         let log = self.command("POST", "/se/log", &json!({ "type": "performance" })).await;
         let entries = log.as_array().cloned().unwrap_or_default();
         let events = entries.iter().filter_map(|entry| {
