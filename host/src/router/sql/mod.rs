@@ -57,7 +57,7 @@ impl Expression {
         parse::parse(text).map(|(root, _)| Self { root })
     }
 
-    /// Its value and error for an event. 29 ns for `type = 'x' AND subject LIKE 'document/%'`.
+    /// Its value and error for an event: 0.1 to 0.3 µs for `type = 'x' AND subject LIKE 'document/%'`.
     pub fn evaluate<'a>(&'a self, event: &'a Event) -> Outcome<'a> {
         match self.root.evaluate(event) {
             Ok(value) => Outcome { value, error: None },
