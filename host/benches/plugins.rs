@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stagewire::Event;
-use stagewire::config::settings::OnError;
-use stagewire::plugins::{Bucket, Engine, Granted, Limits, Outcome, Passage, Plugin, Step, StepSpec};
-use stagewire::telemetry::StepMetrics;
+use stagewire::plugins::{Engine, Limits, Outcome, Passage, Plugin, Step};
 use wasmtime::component::{Component, Linker, TypedFunc};
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 
@@ -113,16 +111,8 @@ fn step(engine: &Arc<Engine>, place: &str, plugin: &str, settings: &str) -> Step
     let file = built(place, plugin);
     let bytes = std::fs::read(&file)
         .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask guests` builds it", file.display()));
-    let spec = StepSpec {
-        route: "bench".into(),
-        index: 0,
-        plugin: Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads"),
-        settings: settings.into(),
-        limits: Limits::default(),
-        granted: Granted { keyvalue: Some(Arc::new(Bucket::new(16 << 20))) },
-        on_error: OnError::DeadLetter,
-    };
-    Step::prepare(spec, 1, StepMetrics::detached()).expect("the plugin takes its settings")
+    let plugin = Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads");
+    Step::alone("bench", &plugin, settings.into(), Limits::default()).expect("the plugin takes its settings")
 }
 
 /// `target/plugins/…` or `target/guests/…`, beside `target/release/deps/`, where this program is.

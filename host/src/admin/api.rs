@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
 
-use super::{dashboard, events, letters, plugins, routes};
+use super::{dashboard, events, letters, plugins, problem, routes};
 use crate::host::{Refused, View};
 use crate::provenance::Story;
 
@@ -92,15 +92,13 @@ pub(super) fn swapped(outcome: Result<u64, Refused>) -> Response {
     match outcome {
         Ok(generation) => Json(Reloaded { generation }).into_response(),
         Err(refused) => {
-            let problem = serde_json::json!({
+            let document = serde_json::json!({
                 "type": "urn:stagewire:problem:candidate-refused",
                 "title": "the candidate was refused; the last good snapshot goes on",
-                "status": 422,
                 "detail": refused.to_string(),
                 "problems": refused.problems,
             });
-            let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-            (StatusCode::UNPROCESSABLE_ENTITY, kind, problem.to_string()).into_response()
+            problem::answer(StatusCode::UNPROCESSABLE_ENTITY, document)
         }
     }
 }

@@ -14,6 +14,8 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
+use super::problem;
+
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// The names that this listener answers to.
@@ -113,13 +115,12 @@ impl IntoResponse for Foreign {
             }
             Self::Site(_) => (StatusCode::FORBIDDEN, "cross-site", "requests across sites are refused"),
         };
-        let problem = serde_json::json!({
+        let document = serde_json::json!({
             "type": format!("urn:stagewire:problem:{name}"),
             "title": title,
-            "status": status.as_u16(),
             "detail": self.to_string(),
         });
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
+        problem::answer(status, document)
     }
 }
 

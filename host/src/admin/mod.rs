@@ -6,6 +6,7 @@ mod events;
 mod guard;
 mod letters;
 mod plugins;
+mod problem;
 mod routes;
 
 use std::net::SocketAddr;

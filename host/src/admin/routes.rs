@@ -5,10 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::api::blocking;
+use super::problem;
 use crate::host::View;
 use crate::protocol::json;
 
@@ -21,11 +22,11 @@ pub(super) async fn test(State(view): State<Arc<View>>, body: Bytes) -> Response
     blocking(move || {
         let event = match json::decode(&body) {
             Ok(event) => event,
-            Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("not an event: {error}")),
+            Err(error) => return refusal(StatusCode::BAD_REQUEST, &format!("not an event: {error}")),
         };
         match view.swapper.try_out(&event) {
             Ok(trials) => Json(trials).into_response(),
-            Err(refused) => problem(StatusCode::UNPROCESSABLE_ENTITY, &refused.to_string()),
+            Err(refused) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &refused.to_string()),
         }
     })
     .await
@@ -43,16 +44,14 @@ pub(super) async fn resume(State(view): State<Arc<View>>, Path(name): Path<Strin
 fn set_paused(view: &View, name: &str, paused: bool) -> Response {
     let lanes: Vec<_> = view.swapper.lanes_of(name);
     if lanes.is_empty() {
-        return problem(StatusCode::NOT_FOUND, &format!("there is no backend {name:?}"));
+        return refusal(StatusCode::NOT_FOUND, &format!("there is no backend {name:?}"));
     }
     tracing::info!(backend = name, paused, "an operator has paused or resumed a backend");
     lanes.iter().for_each(|lane| lane.pause(paused));
     Json(lanes.iter().map(crate::delivery::Lane::status).collect::<Vec<_>>()).into_response()
 }
 
-/// RFC 9457.
-fn problem(status: StatusCode, detail: &str) -> Response {
+fn refusal(status: StatusCode, detail: &str) -> Response {
     let title = status.canonical_reason().unwrap_or_default();
-    let problem = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
-    (status, [(header::CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
+    problem::answer(status, serde_json::json!({ "title": title, "detail": detail }))
 }

@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
-use tokio::task::JoinHandle as JoinTask;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
 pub use gate::Gate;
@@ -70,7 +70,8 @@ pub struct Host {
     admin: AdminServer,
     workers: Vec<JoinHandle<()>>,
     buckets: Buckets,
-    sampling: JoinTask<()>,
+    /// Ends with the host, also where that does not start to its end.
+    sampling: AbortOnDropHandle<()>,
     stop_ingress: CancellationToken,
     stop_admin: CancellationToken,
 }
@@ -199,7 +200,7 @@ impl Host {
             started,
         };
         let view = Arc::new(view);
-        let sampling = tokio::spawn(sample(Arc::clone(&view)));
+        let sampling = AbortOnDropHandle::new(tokio::spawn(sample(Arc::clone(&view))));
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
         let admin =

@@ -19,11 +19,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::keyvalue::Buckets;
-use super::{Granted, Limits, Outcome, Passage, Plugin, Step, StepSpec};
-use crate::config::settings::OnError;
+use super::{Limits, Outcome, Passage, Plugin, Step};
 use crate::event::Event;
-use crate::telemetry::StepMetrics;
 
 /// The cases of one plugin, as their file has them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -128,18 +125,8 @@ impl Case {
 }
 
 fn step(plugin: &Arc<Plugin>, settings: &Map<String, Value>) -> Result<Step, String> {
-    let limits = Limits::default();
-    let bucket = Buckets::in_memory().of(&"cases".into(), &plugin.name, 0, limits.state);
-    let spec = StepSpec {
-        route: "cases".into(),
-        index: 0,
-        plugin: Arc::clone(plugin),
-        settings: Value::Object(settings.clone()).to_string(),
-        limits,
-        granted: Granted { keyvalue: Some(bucket) },
-        on_error: OnError::default(),
-    };
-    Step::prepare(spec, 1, StepMetrics::detached()).map_err(|error| error.to_string())
+    let settings = Value::Object(settings.clone()).to_string();
+    Step::alone("cases", plugin, settings, Limits::default()).map_err(|error| error.to_string())
 }
 
 /// A structured event with what it lacks filled in.

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use super::error::PluginError;
 use super::grants::Granted;
 use super::instance::Instance;
+use super::keyvalue::Bucket;
 use super::limits::{Limits, why};
 use super::plugin::Plugin;
 use super::shadow::{Shadow, ShadowStatus};
@@ -173,6 +174,29 @@ impl Step {
             canary: None,
             slots,
         })
+    }
+
+    /// A step outside of a host, to try a plugin out: one instance that has every grant, state in memory, and metrics that
+    /// nobody shows. `route` is what errors call its route.
+    ///
+    /// # Errors
+    /// As [`Step::prepare`].
+    pub fn alone(
+        route: &str,
+        plugin: &Arc<Plugin>,
+        settings: String,
+        limits: Limits,
+    ) -> Result<Self, PluginError> {
+        let spec = StepSpec {
+            route: route.into(),
+            index: 0,
+            plugin: Arc::clone(plugin),
+            settings,
+            limits,
+            granted: Granted { keyvalue: Some(Arc::new(Bucket::new(limits.state))) },
+            on_error: OnError::default(),
+        };
+        Self::prepare(spec, 1, StepMetrics::detached())
     }
 
     /// Puts a candidate beside the step.

@@ -13,10 +13,8 @@ use wit_parser::Resolve;
 use super::encode::WIT;
 use super::{engine, load, print_json};
 use crate::Event;
-use crate::config::settings::OnError;
 use crate::names::PluginName;
-use crate::plugins::{Buckets, Engine, Granted, Limits, Outcome, Passage, Plugin, Step, StepSpec};
-use crate::telemetry::StepMetrics;
+use crate::plugins::{Engine, Limits, Outcome, Passage, Plugin, Step};
 
 /// Measure a plugin: nanoseconds an event and memory, against a plugin that does nothing
 #[derive(Debug, Args)]
@@ -98,17 +96,7 @@ fn empty(engine: &Arc<Engine>) -> Result<Arc<Plugin>, String> {
 
 fn prepare(plugin: &Arc<Plugin>, settings: &str) -> Result<Step, String> {
     let limits = Limits { time: Duration::from_secs(1), ..Limits::default() };
-    let bucket = Buckets::in_memory().of(&"bench".into(), &plugin.name, 0, limits.state);
-    let spec = StepSpec {
-        route: "bench".into(),
-        index: 0,
-        plugin: Arc::clone(plugin),
-        settings: settings.into(),
-        limits,
-        granted: Granted { keyvalue: Some(bucket) },
-        on_error: OnError::default(),
-    };
-    Step::prepare(spec, 1, StepMetrics::detached()).map_err(|error| error.to_string())
+    Step::alone("bench", plugin, settings.into(), limits).map_err(|error| error.to_string())
 }
 
 fn round(step: &Step, event: &Event) -> f64 {

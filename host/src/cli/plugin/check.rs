@@ -6,9 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{about, engine, grants, kind, load, print_json};
-use crate::config::settings::OnError;
-use crate::plugins::{Buckets, Granted, Limits, Plugin, PluginError, Step, StepSpec};
-use crate::telemetry::StepMetrics;
+use crate::plugins::{Limits, Plugin, PluginError, Step};
 
 pub(super) fn run(file: &Path, settings: Option<String>, json: bool) -> Result<(), String> {
     let checked = load(&engine()?, file).and_then(|plugin| {
@@ -28,18 +26,7 @@ pub(super) fn run(file: &Path, settings: Option<String>, json: bool) -> Result<(
 }
 
 fn configure(plugin: &Arc<Plugin>, settings: String) -> Result<(), String> {
-    let spec = StepSpec {
-        route: "check".into(),
-        index: 0,
-        plugin: Arc::clone(plugin),
-        settings,
-        limits: Limits::default(),
-        granted: Granted {
-            keyvalue: Some(Buckets::in_memory().of(&"check".into(), &plugin.name, 0, u64::MAX)),
-        },
-        on_error: OnError::default(),
-    };
-    match Step::prepare(spec, 1, StepMetrics::detached()) {
+    match Step::alone("check", plugin, settings, Limits::default()) {
         Ok(_) => Ok(()),
         Err(PluginError::Settings { reason, .. }) => Err(format!("settings refused: {reason}")),
         Err(error) => Err(error.to_string()),
