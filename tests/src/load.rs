@@ -34,6 +34,7 @@ pub struct Load {
     every: Option<Duration>,
     ahead: Option<Ahead>,
     notes: Notes,
+    spread: bool,
 }
 
 /// Whether every event is written down for the checker.
@@ -66,7 +67,14 @@ impl Load {
             every: None,
             ahead: None,
             notes: Notes::CountsOnly,
+            spread: false,
         }
+    }
+
+    /// A `partitionkey` of its own for each event, so that its subject is not its ordering key.
+    #[must_use]
+    pub fn spread(self) -> Self {
+        Self { spread: true, ..self }
     }
 
     /// So many senders at once.
@@ -363,7 +371,7 @@ pub fn now_micros() -> u64 {
 /// The events of a load as documents, for those who send them by another way.
 pub struct Documents {
     document: Vec<u8>,
-    place: (usize, usize),
+    place: Place,
     next: Ticket,
     keys: u16,
 }
@@ -372,10 +380,9 @@ impl Documents {
     /// Events of so many ordering keys, in turn.
     pub fn new(keys: u16) -> Self {
         let load = Load::on(([127, 0, 0, 1], 0).into());
-        let document = event(&load.kind, load.filler).into_bytes();
-        let id = positions(&document, ID)[0];
-        let subject = positions(&document, SUBJECT)[0] + SUBJECT.len() - 4;
-        Self { document, place: (id, subject), next: Ticket { key: 0, seq: 0 }, keys }
+        let document = event(&load).into_bytes();
+        let place = places(&document)[0];
+        Self { document, place, next: Ticket { key: 0, seq: 0 }, keys }
     }
 
     /// The next one: its subject, and itself.
@@ -391,24 +398,30 @@ impl Documents {
 /// A request whose ids and subjects are patched in place.
 struct Prepared {
     request: Vec<u8>,
-    /// Where each event's id and the number in its subject begin.
-    places: Vec<(usize, usize)>,
+    places: Vec<Place>,
+}
+
+/// Where one event's id begins, the number in its subject, and that in its `partitionkey` if it has one.
+#[derive(Clone, Copy)]
+struct Place {
+    id: usize,
+    subject: usize,
+    partition: Option<usize>,
 }
 
 const ID: &[u8] = b"k0000-00000000";
 const SUBJECT: &[u8] = b"document/doc-0000";
+const PARTITION: &[u8] = b"p-00000000";
 
 impl Prepared {
     fn new(load: &Load) -> Self {
-        let event = event(&load.kind, load.filler);
+        let event = event(load);
         let (media, body) = match load.batch {
             1 => ("application/cloudevents+json", event),
             count => ("application/cloudevents-batch+json", format!("[{}]", vec![event; count].join(","))),
         };
         let request = request("POST", "/events", &[("content-type", media)], body.as_bytes());
-        let ids = positions(&request, ID);
-        let subjects = positions(&request, SUBJECT).into_iter().map(|at| at + SUBJECT.len() - 4);
-        Self { places: ids.into_iter().zip(subjects).collect(), request }
+        Self { places: places(&request), request }
     }
 
     fn patch(&mut self, index: usize, ticket: Ticket) {
@@ -416,25 +429,38 @@ impl Prepared {
     }
 }
 
+fn places(bytes: &[u8]) -> Vec<Place> {
+    let partitions = positions(bytes, PARTITION);
+    let subjects = positions(bytes, SUBJECT).into_iter().map(|at| at + SUBJECT.len() - 4);
+    let both = positions(bytes, ID).into_iter().zip(subjects).enumerate();
+    both.map(|(nth, (id, subject))| Place { id, subject, partition: partitions.get(nth).map(|at| at + 2) })
+        .collect()
+}
+
 /// Writes a ticket's number over an id and the end of a subject. The widths are fixed, so the slices are filled exactly.
-fn patch(bytes: &mut [u8], (id, subject): (usize, usize), ticket: Ticket) {
+fn patch(bytes: &mut [u8], place: Place, ticket: Ticket) {
+    let Place { id, subject, partition } = place;
     let _ = write!(Cursor::new(&mut bytes[id..id + Ticket::WIDTH]), "{ticket}");
     let _ = write!(Cursor::new(&mut bytes[subject..subject + 4]), "{:04}", ticket.key);
+    if let Some(at) = partition {
+        let _ = write!(Cursor::new(&mut bytes[at..at + 8]), "{:08}", ticket.seq);
+    }
 }
 
 /// A document-processed event, as the pipeline's second stage writes it.
-fn event(kind: &str, filler: usize) -> String {
-    let filler = "x".repeat(filler);
+fn event(load: &Load) -> String {
+    let filler = "x".repeat(load.filler);
+    let partition = if load.spread { r#","partitionkey":"p-00000000""# } else { "" };
     format!(
         concat!(
             r#"{{"specversion":"1.0","type":"{}","source":"stage2-nlp-processing","id":"k0000-00000000","#,
             r#""time":"2025-12-14T12:00:00Z","datacontenttype":"application/json","#,
-            r#""subject":"document/doc-0000","data":{{"document_id":"doc-123","job_id":"job-456","#,
+            r#""subject":"document/doc-0000"{},"data":{{"document_id":"doc-123","job_id":"job-456","#,
             r#""status":"success","processing_time_seconds":12.5,"output_location":"#,
             r#"{{"jsonl":"file:///app/data/extracted_events_2025-12-14.jsonl"}},"metrics":"#,
             r#"{{"event_count":5,"entity_count":23,"soa_triplet_count":12}},"note":"{}"}}}}"#
         ),
-        kind, filler
+        load.kind, partition, filler
     )
 }
 
@@ -449,7 +475,7 @@ mod tests {
 
     #[test]
     fn a_prepared_batch_is_patched_in_place() {
-        let load = Load::on("127.0.0.1:1".parse().expect("an address")).batch(3);
+        let load = Load::on("127.0.0.1:1".parse().expect("an address")).batch(3).spread();
         let mut prepared = Prepared::new(&load);
         let length = prepared.request.len();
         for seq in 0..3 {
@@ -460,6 +486,7 @@ mod tests {
         let events: Vec<serde_json::Value> = serde_json::from_slice(&prepared.request[body..]).expect("JSON");
         assert_eq!(events[2]["id"], "k0017-00000002");
         assert_eq!(events[0]["subject"], "document/doc-0017");
+        assert_eq!(events[1]["partitionkey"], "p-00000001");
     }
 
     #[test]

@@ -61,6 +61,9 @@ fn tell(event: &Value) -> Outcome {
             let (plugin, verdict) = (text(&step["plugin"]), text(&step["verdict"]));
             say(format_args!("    step {} {plugin} {digest}  {verdict}{reason}", number(&step["step"]) + 1))?;
         }
+        if let Some(reason) = journey["left_out"].as_str() {
+            say(format_args!("    left out by the route: {}", spoken(reason)))?;
+        }
         for delivery in list(&journey["deliveries"]) {
             let (backend, receipt) = (text(&delivery["backend"]), text(&delivery["receipt"]));
             let (tries, latency) = (number(&delivery["tries"]), number(&delivery["latency_ms"]));
@@ -78,6 +81,15 @@ fn tell(event: &Value) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn spoken(left_out: &str) -> &str {
+    match left_out {
+        "not_sampled" => "it is not of its sample",
+        "duplicate" => "one of the same source and id went before (dedup)",
+        "rate" => "more came than its rate",
+        other => other,
+    }
 }
 
 fn list(value: &Value) -> &[Value] {

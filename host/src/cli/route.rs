@@ -79,9 +79,13 @@ fn test(settings: &Settings, event: &Event, json: bool) -> Outcome {
 }
 
 fn show(trial: &Trial) -> Outcome {
-    match &trial.decided_by {
-        Some(part) => return say(format_args!("{}: no, because not {part}", trial.route)),
-        None => say(format_args!("{}: matches", trial.route))?,
+    match (&trial.decided_by, &trial.passed_over) {
+        (Some(part), _) => return say(format_args!("{}: no, because not {part}", trial.route)),
+        (None, Some(why)) => return say(format_args!("{}: no; {why}", trial.route)),
+        (None, None) => say(format_args!("{}: matches", trial.route))?,
+    }
+    if trial.left_out {
+        return say("  left out: it is not of the route's sample");
     }
     for step in &trial.steps {
         say(format_args!("  {}: {}", step.plugin, step.verdict))?;

@@ -4,8 +4,8 @@ use serde_json::Value as Json;
 
 use super::fault::Fault;
 use super::tree::{Key, Node, Value};
-use super::units::{Size, Span};
-use crate::router::{Dialect, cel, sql};
+use super::units::{Clock, Size, Span, Zone};
+use crate::router::{Attribute, Dialect, cel, sql};
 
 /// A schema with the definitions that it refers to.
 pub(super) struct Schema<'a> {
@@ -29,7 +29,11 @@ impl<'a> Schema<'a> {
         let (name, schema) = self.resolve(schema);
         let json = node.to_json();
         match name {
-            "Span" | "Size" => return unit(name, &json, node, faults),
+            "Span" => return unit(Span::parse, &json, node, faults),
+            "Size" => return unit(Size::parse, &json, node, faults),
+            "Clock" => return unit(Clock::parse, &json, node, faults),
+            "Zone" => return unit(Zone::parse, &json, node, faults),
+            "Attribute" => return unit(Attribute::parse, &json, node, faults),
             sql::Expression::NAME => return expression::<sql::Expression>(&json, node, faults),
             cel::Expression::NAME => return expression::<cel::Expression>(&json, node, faults),
             _ => {}
@@ -167,11 +171,10 @@ fn word(words: &[String], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
     faults.push(Fault::new(node.place.clone(), format!("{given:?} is not known here")).help(help));
 }
 
-fn unit(name: &str, json: &Json, node: &Node, faults: &mut Vec<Fault>) {
+/// What is text to the schema, and has a form of its own.
+fn unit<T>(parse: fn(&str) -> Result<T, String>, json: &Json, node: &Node, faults: &mut Vec<Fault>) {
     let given = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
-    let parsed =
-        if name == "Span" { Span::parse(&given).map(|_| ()) } else { Size::parse(&given).map(|_| ()) };
-    if let Err(message) = parsed {
+    if let Err(message) = parse(&given) {
         let (message, help) = message
             .split_once("; ")
             .map(|(a, b)| (a.to_owned(), b.to_owned()))

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::units::{Size, Span};
+use super::units::{Clock, Size, Span, Zone};
 use crate::names::{BackendName, PluginName, RouteName};
-use crate::router::{Written, cel, sql};
+use crate::router::{Attribute, Written, cel, sql};
 
 /// The whole settings file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -592,11 +592,118 @@ pub struct Route {
     /// Which events; all conditions must hold. Without any, every event.
     #[serde(rename = "match", default)]
     pub matches: Vec<Match>,
+    /// Events that take this route are not offered to the routes after it.
+    #[serde(default)]
+    pub stop: bool,
+    /// Only for events that no other route takes; asked after all others.
+    #[serde(default)]
+    pub otherwise: bool,
+    /// When it takes events, by the time of their acceptance; always where empty.
+    #[serde(default)]
+    pub times: Vec<Times>,
+    /// Takes a share of the events; the same ones each time.
+    #[serde(default)]
+    pub sample: Option<Sample>,
+    /// Takes each `source` and `id` once within a window.
+    #[serde(default)]
+    pub dedup: Option<Dedup>,
+    /// The most events a second; what is more is dropped and counted. To delay instead, set the backend's
+    /// `delivery.rate`.
+    #[serde(default)]
+    #[schemars(range(min = 0.001))]
+    pub rate: Option<f64>,
+    /// The attribute whose values keep their order on this route: `subject`, `source`, `partitionkey`, …; `id` for none.
+    /// Where it or the attribute is absent: `partitionkey`, else `subject`, else `source`.
+    #[serde(default)]
+    pub order_by: Option<Attribute>,
     /// Plugins, in order.
     #[serde(default)]
     pub steps: Vec<Step>,
     /// Names of backends.
     pub deliver: Vec<BackendName>,
+}
+
+impl Route {
+    /// One that takes every event.
+    pub fn new(name: RouteName, deliver: Vec<BackendName>) -> Self {
+        Self {
+            name,
+            matches: Vec::new(),
+            stop: false,
+            otherwise: false,
+            times: Vec::new(),
+            sample: None,
+            dedup: None,
+            rate: None,
+            order_by: None,
+            steps: Vec::new(),
+            deliver,
+        }
+    }
+}
+
+/// One of a route's `times`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Times {
+    /// The days on which it begins; every day where empty.
+    pub days: Vec<Day>,
+    /// When it begins.
+    pub from: Clock,
+    /// When it ends, itself not included: on the next day where that is not after `from`.
+    pub to: Clock,
+    /// The time zone, by its name in the IANA database: `Europe/Berlin`.
+    pub zone: Zone,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self { days: Vec::new(), from: Clock(0), to: Clock(24 * 60), zone: Zone(jiff::tz::TimeZone::UTC) }
+    }
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// A route's `sample`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// How large a share, from 0 to 1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub share: f64,
+    /// The attribute by whose value an event is in or out: `subject` keeps or leaves out a document with all of its events.
+    /// `id` where absent.
+    #[serde(default)]
+    pub by: Option<Attribute>,
+}
+
+/// A route's `dedup`. What has been seen is kept over restarts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Dedup {
+    /// How long an event is remembered.
+    pub window: Span,
+    /// The most memory for that, some 120 bytes an event. Where it is full, events pass unseen, and that is counted.
+    #[serde(default = "Dedup::memory")]
+    pub memory: Size,
+}
+
+impl Dedup {
+    fn memory() -> Size {
+        Size::mib(64)
+    }
 }
 
 /// A condition: the dialects of CloudEvents Subscriptions, and CEL. One that cannot be evaluated for an event does not

@@ -1,4 +1,4 @@
-//! Durations (`50ms`, `5s`, `24h`) and sizes (`64KiB`, `32MiB`) as people write them.
+//! Durations (`50ms`, `5s`, `24h`), sizes (`64KiB`, `32MiB`), times of the day (`08:30`) and time zones as people write them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -122,6 +122,57 @@ impl fmt::Display for Size {
     }
 }
 
+/// A time of the day: minutes since midnight, 1440 being its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clock(pub u16);
+
+unit!(Clock, "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$", "a time of the day: 08:30", Clock::parse);
+
+impl Clock {
+    /// Reads `08:30`, and `24:00` for the end of a day.
+    ///
+    /// # Errors
+    /// What is wrong, with an example.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let digits = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+        let number = |text: &str| text.parse::<u16>().ok().filter(|_| digits(text));
+        let parts = text.split_once(':').and_then(|(hour, minute)| number(hour).zip(number(minute)));
+        let valid = parts.filter(|(hour, minute)| *hour < 24 && *minute < 60 || (*hour, *minute) == (24, 0));
+        valid
+            .map(|(hour, minute)| Self(hour * 60 + minute))
+            .ok_or_else(|| format!("{text:?} is not a time of the day; write it like \"08:30\""))
+    }
+}
+
+impl fmt::Display for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
+/// A time zone of the IANA database.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone(pub jiff::tz::TimeZone);
+
+unit!(Zone, "^[A-Za-z]", "a time zone: Europe/Berlin, UTC", Zone::parse);
+
+impl Zone {
+    /// Reads `Europe/Berlin`.
+    ///
+    /// # Errors
+    /// What is wrong, with an example.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let zone = jiff::tz::TimeZone::get(text);
+        zone.map(Self).map_err(|_| format!("there is no time zone {text:?}; write it like Europe/Berlin"))
+    }
+}
+
+impl fmt::Display for Zone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.iana_name().unwrap_or("UTC"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,5 +188,13 @@ mod tests {
         assert!(Span::parse("5 parsecs").unwrap_err().contains("50ms or 24h"));
         assert!(Size::parse("99999999999TiB").is_err());
         assert!(Size::parse("").is_err());
+        assert_eq!(Clock::parse("08:05").unwrap().to_string(), "08:05");
+        assert_eq!(Clock::parse("24:00").unwrap(), Clock(1440));
+        for wrong in ["", "8:05", "24:01", "12:60", "12", "ab:cd", "+1:00"] {
+            assert!(Clock::parse(wrong).is_err(), "{wrong}");
+        }
+        assert_eq!(Zone::parse("Europe/Berlin").unwrap().to_string(), "Europe/Berlin");
+        assert_eq!(Zone::parse("UTC").unwrap().to_string(), "UTC");
+        assert!(Zone::parse("Atlantis").unwrap_err().contains("Europe/Berlin"));
     }
 }

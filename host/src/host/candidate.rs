@@ -8,6 +8,7 @@ use super::history::History;
 use crate::config::Settings;
 use crate::config::settings;
 use crate::names::{Digest, PluginName, RouteName};
+use crate::pipeline::{Rate, Thinning};
 use crate::plugins::{Beside, Bucket, Buckets, Cases, Engine, Granted, Limits, Plugin, Step, StepSpec};
 use crate::telemetry::Metrics;
 
@@ -20,6 +21,7 @@ pub struct Workshop {
     workers: usize,
     plugins: HashMap<PluginName, Arc<Plugin>>,
     steps: HashMap<StepKey, Arc<Step>>,
+    rates: HashMap<RouteName, Arc<Rate>>,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -35,6 +37,9 @@ struct StepKey {
 pub struct Candidate {
     /// The steps of each route, in the order of the settings.
     pub steps: Vec<Vec<Arc<Step>>>,
+    /// What each route leaves out.
+    pub thinning: Vec<Thinning>,
+    rates: HashMap<RouteName, Arc<Rate>>,
     plugins: HashMap<PluginName, Arc<Plugin>>,
     keys: HashMap<StepKey, Arc<Step>>,
 }
@@ -50,6 +55,7 @@ impl Workshop {
             workers,
             plugins: HashMap::new(),
             steps: HashMap::new(),
+            rates: HashMap::new(),
         }
     }
 
@@ -76,7 +82,13 @@ impl Workshop {
     pub fn prepare(&self, settings: &Settings) -> Result<Candidate, Vec<String>> {
         let mut problems = Vec::new();
         let plugins = self.load(settings, &mut problems);
-        let mut candidate = Candidate { steps: Vec::new(), plugins, keys: HashMap::new() };
+        let mut candidate = Candidate {
+            steps: Vec::new(),
+            thinning: Vec::new(),
+            rates: HashMap::new(),
+            plugins,
+            keys: HashMap::new(),
+        };
         for route in &settings.routes {
             let steps = route.steps.iter().enumerate();
             let steps = steps.filter_map(|(index, step)| {
@@ -90,6 +102,9 @@ impl Workshop {
                 steps.map(|(key, step)| ((key, Arc::clone(&step)), step)).unzip();
             candidate.keys.extend(keys);
             candidate.steps.push(steps);
+            let rate = self.rate(route);
+            candidate.rates.extend(rate.clone().map(|rate| (route.name.clone(), rate)));
+            candidate.thinning.push(Thinning::new(route, |dedup| self.seen(route, dedup), rate));
         }
         if problems.is_empty() { Ok(candidate) } else { Err(problems) }
     }
@@ -106,6 +121,21 @@ impl Workshop {
         }
         self.plugins = std::mem::take(&mut candidate.plugins);
         self.steps = std::mem::take(&mut candidate.keys);
+        self.rates = std::mem::take(&mut candidate.rates);
+    }
+
+    /// The rate of a route; one that has not changed goes on where it was.
+    fn rate(&self, route: &settings::Route) -> Option<Arc<Rate>> {
+        let known = self.rates.get(&route.name);
+        route.rate.map(|rate| match known.filter(|known| known.per_second().to_bits() == rate.to_bits()) {
+            Some(known) => Arc::clone(known),
+            None => Arc::new(Rate::new(rate)),
+        })
+    }
+
+    /// What a route with `dedup` has seen. It lies beside the state of its steps, under a name that no plugin's file can have.
+    fn seen(&self, route: &settings::Route, dedup: &settings::Dedup) -> Arc<Bucket> {
+        self.buckets.of(&route.name, &"/dedup".into(), 0, dedup.memory.0)
     }
 
     /// The plugins in force.

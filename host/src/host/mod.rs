@@ -34,7 +34,7 @@ use crate::config::{Settings, settings};
 use crate::delivery::LaneStatus;
 use crate::ingress::http::{self, HttpIngress};
 use crate::journal::{DeadLetters, Journal, Options};
-use crate::pipeline::{Snapshot, Worker};
+use crate::pipeline::{Peers, Snapshot, Worker};
 use crate::plugins::{Buckets, Engine, StepStatus};
 use crate::provenance::{self, Provenance, Recorder};
 use crate::telemetry::history::{INTERVAL, Value};
@@ -316,10 +316,12 @@ fn start_workers(
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let count = worker_count(settings);
     let (inboxes, outlets): (Vec<_>, Vec<_>) = (0..count).map(|_| flume::bounded(INBOX)).unzip();
+    let peers = Peers::new(count);
     let start = |(index, inbox)| {
         let stores = (journal.clone(), dead_letters.clone());
         let (recorder, snapshot) = (Recorder::new(provenance.cloned()), Arc::clone(snapshot));
-        let worker = Worker::new((index, count), inbox, snapshot, stores, recorder, Arc::clone(metrics));
+        let place = (index, Arc::clone(&peers));
+        let worker = Worker::new(place, inbox, snapshot, stores, recorder, Arc::clone(metrics));
         std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || worker.run())
     };
     let workers = outlets.into_iter().enumerate().map(start).collect::<Result<_, _>>();

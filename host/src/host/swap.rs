@@ -26,7 +26,7 @@ use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
 use crate::plugins::StepStatus;
-use crate::router::{Condition, Table};
+use crate::router::{Condition, Rule, Table};
 use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
 
@@ -85,6 +85,10 @@ pub struct RouteStatus {
     /// Which events it takes.
     #[serde(rename = "match")]
     pub matches: String,
+    /// Whether what it takes is not offered to those after it.
+    pub stop: bool,
+    /// Whether it takes only what no other takes.
+    pub otherwise: bool,
     /// Its plugins, in order.
     pub steps: Vec<RouteStep>,
     /// Its backends.
@@ -108,6 +112,8 @@ impl RouteStatus {
         Self {
             name: route.name.to_string(),
             matches: Condition::all_of(&route.matches).to_string(),
+            stop: route.stop,
+            otherwise: route.otherwise,
             steps: route.steps.iter().map(step).collect(),
             deliver: route.deliver.clone(),
             matched,
@@ -273,17 +279,21 @@ impl Swapper {
                 used.len() - 1
             })
         };
-        let routes = settings.routes.iter().zip(candidate.steps).map(|(route, steps)| Route {
+        let prepared = candidate.steps.into_iter().zip(candidate.thinning);
+        let routes = settings.routes.iter().zip(prepared).map(|(route, (steps, thinning))| Route {
             name: route.name.clone(),
             steps,
             lanes: route.deliver.iter().flat_map(|name| lanes.of(name)).map(&mut index_of).collect(),
+            order_by: route.order_by.clone(),
+            thinning,
             matched: self.metrics.route(&route.name),
+            left_out: self.metrics.left_out(&route.name),
         });
         let routes = routes.collect();
         let rules = settings
             .routes
             .iter()
-            .map(|route| (route.matches.as_slice(), self.metrics.condition_errors(&route.name)));
+            .map(|route| Rule { errors: self.metrics.condition_errors(&route.name), ..Rule::from(route) });
         let table = Table::new(rules, self.metrics.payloads_parsed.clone());
         let letters = settings.events.as_ref().map(|events| events.dlq.clone()).unwrap_or_default();
         self.retire(superfluous);
@@ -435,12 +445,7 @@ pub fn with_default_route(settings: &Settings) -> Settings {
     let mut settings = settings.clone();
     let backends: Vec<BackendName> = config::backends(&settings).into_iter().map(|spec| spec.name).collect();
     if settings.routes.is_empty() && !backends.is_empty() {
-        settings.routes.push(settings::Route {
-            name: "default".into(),
-            matches: Vec::new(),
-            steps: Vec::new(),
-            deliver: backends,
-        });
+        settings.routes.push(settings::Route::new("default".into(), backends));
     }
     settings
 }

@@ -14,10 +14,10 @@ use parking_lot::{Condvar, Mutex};
 
 use super::ledger::{Group, Ledger, Owed};
 use super::reader::SegmentReader;
-use super::{Accepted, decode, key_hash};
+use super::{Accepted, Batch, decode, key_hash};
 
 /// Events that a lagging feed hands over at once.
-const BATCH: usize = 256;
+const AT_ONCE: usize = 256;
 const PATIENCE: Duration = Duration::from_millis(5);
 
 /// Where a feed is.
@@ -32,7 +32,7 @@ struct Place {
 pub(super) struct Feed {
     pub(super) shard: u64,
     pub(super) shards: u64,
-    worker: Mutex<Option<Sender<Vec<Accepted>>>>,
+    worker: Mutex<Option<Sender<Batch>>>,
     place: Mutex<Place>,
     woken: Condvar,
     ledger: Arc<Ledger>,
@@ -45,7 +45,7 @@ impl Feed {
     /// A feed that is behind from the cursor on.
     pub(super) fn new(
         (shard, shards): (u64, u64),
-        worker: Sender<Vec<Accepted>>,
+        worker: Sender<Batch>,
         ledger: Arc<Ledger>,
         next: Arc<AtomicU64>,
         dir: PathBuf,
@@ -68,7 +68,7 @@ impl Feed {
     }
 
     /// Called by the writer with what it has committed from `first` on. Never waits.
-    pub(super) fn offer(&self, first: u64, batch: Vec<Accepted>) {
+    pub(super) fn offer(&self, first: u64, batch: Batch) {
         let mut place = self.place.lock();
         if place.behind.is_some() || first < place.read_to {
             // Its thread reads these from the log, or has; the tokens must not count as lost.
@@ -76,7 +76,7 @@ impl Feed {
         }
         let worker = self.worker.lock();
         let Some(worker) = worker.as_ref() else { return forget(batch) };
-        let last = batch.last().and_then(|accepted| accepted.owed.offset()).unwrap_or(first);
+        let last = batch.events.last().and_then(|accepted| accepted.owed.offset()).unwrap_or(first);
         if !self.ledger.has_room(last) {
             place.behind = Some(first);
             forget(batch);
@@ -95,10 +95,20 @@ impl Feed {
     pub(super) fn slip_in(&self, accepted: Accepted) -> Result<(), Box<Accepted>> {
         let worker = self.worker.lock();
         let Some(worker) = worker.as_ref() else { return Err(Box::new(accepted)) };
-        worker.try_send(vec![accepted]).map_err(|error| {
+        worker.try_send(Batch { events: vec![accepted], end: 0 }).map_err(|error| {
             // It was the only one.
-            Box::new(error.into_inner().remove(0))
+            Box::new(error.into_inner().events.remove(0))
         })
+    }
+
+    /// Wakes the worker up, and tells it how far it has got. `offered` was read before. Never waits.
+    pub(super) fn nudge(&self, offered: u64) {
+        let place = self.place.lock();
+        let end = place.behind.unwrap_or(offered);
+        // One that has something to do hears it with that; and its inbox is not to be filled by this.
+        if let Some(worker) = self.worker.lock().as_ref().filter(|worker| worker.is_empty()) {
+            let _ = worker.try_send(Batch { events: Vec::new(), end });
+        }
     }
 
     /// Whether the worker has been handed everything that was answered for.
@@ -139,15 +149,15 @@ impl Feed {
         let mut position = from;
         while !self.arrived(position) {
             let end = self.next.load(Ordering::Acquire);
-            let (mut batch, group) = (Vec::with_capacity(BATCH), self.ledger.group());
-            while batch.len() < BATCH && position < end && self.ledger.has_room(position) {
+            let (mut batch, group) = (Vec::with_capacity(AT_ONCE), self.ledger.group());
+            while batch.len() < AT_ONCE && position < end && self.ledger.has_room(position) {
                 let Some(record) = reader.next() else { break };
                 let (offset, record) = record.inspect_err(|_| self.remember(position))?;
                 position = offset + 1;
                 batch.extend(self.accept(&group, offset, &record));
             }
             let stuck = batch.is_empty();
-            if !batch.is_empty() && !self.hand_over(batch) {
+            if !batch.is_empty() && !self.hand_over(Batch { events: batch, end: position }) {
                 return Ok(());
             }
             self.remember(position);
@@ -184,7 +194,7 @@ impl Feed {
     }
 
     /// Waits for room in the worker's inbox. False when the feed was stopped meanwhile.
-    fn hand_over(&self, mut batch: Vec<Accepted>) -> bool {
+    fn hand_over(&self, mut batch: Batch) -> bool {
         loop {
             let Some(worker) = self.worker.lock().clone() else {
                 forget(batch);
@@ -203,6 +213,6 @@ impl Feed {
 }
 
 /// Lets go of tokens whose events the log will hand out again.
-fn forget(batch: Vec<Accepted>) {
-    batch.into_iter().for_each(|accepted| accepted.owed.forget());
+fn forget(batch: Batch) {
+    batch.events.into_iter().for_each(|accepted| accepted.owed.forget());
 }

@@ -96,7 +96,7 @@ mod tests {
         journal.append((0..5).map(event).collect()).await.unwrap();
         let mut tokens = Vec::new();
         while tokens.len() < 5 {
-            tokens.extend(outlet.recv().unwrap().into_iter().map(|accepted| accepted.owed));
+            tokens.extend(outlet.recv().unwrap().events.into_iter().map(|accepted| accepted.owed));
         }
         let mut lag = journal.lag(2);
         tokens.into_iter().for_each(Owed::settle);

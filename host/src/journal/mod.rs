@@ -119,6 +119,15 @@ pub enum AppendError {
     Closed,
 }
 
+/// Events on their way to a worker.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The events, in their order.
+    pub events: Vec<Accepted>,
+    /// With these the worker has got all of its events below this offset.
+    pub end: u64,
+}
+
 /// An event on its way to a worker.
 #[derive(Debug)]
 pub struct Accepted {
@@ -194,6 +203,8 @@ struct Shared {
     ledger: Arc<Ledger>,
     next: Arc<AtomicU64>,
     feeds: OnceLock<Vec<Arc<Feed>>>,
+    /// Everything below was offered to the feeds.
+    offered: AtomicU64,
     unwritable: Mutex<Option<String>>,
     closed: Mutex<bool>,
     closing: Condvar,
@@ -250,6 +261,7 @@ impl Journal {
         let shared = Shared {
             ledger: Arc::new(Ledger::new(cursor, owed_bytes)),
             next: Arc::new(log.next_offset().into()),
+            offered: log.next_offset().into(),
             log: Mutex::new(log),
             feeds: OnceLock::new(),
             unwritable: Mutex::new(None),
@@ -281,7 +293,7 @@ impl Journal {
     }
 
     /// Begins to hand events out, the unsettled ones of the last run first. One sender for each shard.
-    pub fn start(&self, shards: Vec<Sender<Vec<Accepted>>>) {
+    pub fn start(&self, shards: Vec<Sender<Batch>>) {
         let count = shards.len() as u64;
         let feed = |(shard, worker)| {
             let Shared { ledger, next, dir, .. } = &*self.shared;
@@ -329,6 +341,14 @@ impl Journal {
         match feed {
             Some(feed) => feed.slip_in(accepted),
             None => Err(Box::new(accepted)),
+        }
+    }
+
+    /// Wakes a worker up, and tells it how far it has got, should it have nothing to do.
+    pub fn nudge(&self, shard: usize) {
+        let offered = self.shared.offered.load(Ordering::Acquire);
+        if let Some(feed) = self.shared.feeds.get().and_then(|feeds| feeds.get(shard)) {
+            feed.nudge(offered);
         }
     }
 

@@ -34,10 +34,10 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-fn take(inbox: &Receiver<Vec<Accepted>>, count: usize) -> Vec<Accepted> {
+fn take(inbox: &Receiver<Batch>, count: usize) -> Vec<Accepted> {
     let mut taken = Vec::new();
     while taken.len() < count {
-        taken.extend(inbox.recv_timeout(Duration::from_secs(10)).expect("more events"));
+        taken.extend(inbox.recv_timeout(Duration::from_secs(10)).expect("more events").events);
     }
     taken
 }
@@ -92,11 +92,11 @@ async fn slow_workers_get_everything_once_and_in_order() {
     journal.start(outlets);
     let readers: Vec<_> = inboxes
         .into_iter()
-        .map(|inbox: Receiver<Vec<Accepted>>| {
+        .map(|inbox: Receiver<Batch>| {
             std::thread::spawn(move || {
                 let mut seen = Vec::new();
                 while let Ok(batch) = inbox.recv() {
-                    for accepted in batch {
+                    for accepted in batch.events {
                         seen.push(id(&accepted));
                         if seen.len() % 50 == 0 {
                             std::thread::sleep(Duration::from_micros(300));
@@ -121,6 +121,26 @@ async fn slow_workers_get_everything_once_and_in_order() {
     }
     all.sort_unstable();
     assert!(all.into_iter().eq(0..10_000), "each event exactly once");
+}
+
+#[tokio::test]
+async fn a_worker_without_events_hears_how_far_it_has_got() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path(), options()).unwrap();
+    let (outlets, inboxes): (Vec<_>, Vec<_>) = (0..2).map(|_| bounded(64)).unzip();
+    journal.start(outlets);
+    // All of one key, so that one of the two has none of them.
+    let event = |id: u64| Event::builder(id.to_string(), "s", "t").build().unwrap();
+    journal.append((0..5).map(event).collect()).await.unwrap();
+    for (shard, inbox) in inboxes.iter().enumerate() {
+        let mut end = 0;
+        until("the worker to have got everything below 5", || {
+            journal.nudge(shard);
+            end = inbox.try_iter().map(|batch| batch.end).fold(end, u64::max);
+            end == 5
+        });
+    }
+    journal.close().await;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use flume::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot;
 
 use super::ledger::Owed;
-use super::{Accepted, AppendError, Shared, key_hash};
+use super::{Accepted, AppendError, Batch, Shared, key_hash};
 use crate::Event;
 use crate::config::settings::Fsync;
 
@@ -206,9 +206,10 @@ impl Writer {
         }
         for (feed, share) in feeds.iter().zip(shares) {
             if !share.is_empty() {
-                feed.offer(start, share);
+                feed.offer(start, Batch { events: share, end: first });
             }
         }
+        self.shared.offered.store(first, Ordering::Release);
         for (reply, first) in replies {
             // A sender that has gone away needs no answer.
             let _ = reply.send(Ok(first));

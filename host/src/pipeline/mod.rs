@@ -3,11 +3,13 @@
 //! Each [`Worker`] is a thread with its own instances of every plugin and its own share of the ordering keys, so that
 //! nothing here is shared or locked. An event is processed by one [`Snapshot`] from beginning to end.
 
+mod handover;
 mod held;
 mod lagging;
 mod outbox;
 mod snapshot;
 mod suspension;
+mod thinning;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,15 +18,18 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use flume::{Receiver, RecvTimeoutError};
 
+pub use handover::Peers;
 pub use snapshot::{Retirement, Route, Snapshot};
+pub use thinning::{LeftOut, Rate, Thinning};
 
 use crate::Event;
 use crate::config::settings::OnError;
 use crate::delivery::{Lane, Outgoing};
-use crate::journal::{Accepted, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
+use crate::journal::{Accepted, Batch, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
 use crate::plugins::{Failed, Outcome, Passage, Step};
 use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
+use handover::Handover;
 use held::Held;
 use outbox::Outbox;
 use snapshot::Shared;
@@ -52,30 +57,34 @@ impl Journey {
 /// One thread's share of the events.
 pub struct Worker {
     index: usize,
-    inbox: Receiver<Vec<Accepted>>,
+    inbox: Receiver<Batch>,
     snapshot: Arc<ArcSwap<Snapshot>>,
     outbox: Outbox,
     held: Held,
+    handover: Handover,
     suspension: Suspension,
     recorder: Recorder,
     metrics: Arc<Metrics>,
-    /// How many workers share the keys.
-    workers: u64,
 }
 
 /// How often lanes that were full are looked at.
 const LOOK: Duration = Duration::from_millis(20);
+/// How often a worker looks whether the others have passed what waits for them.
+const LOOK_FOR_OTHERS: Duration = Duration::from_micros(500);
+/// How long an ending worker waits for the others to hand over what they have.
+const END: Duration = Duration::from_secs(5);
 
 impl Worker {
     /// A worker that reads its share from `inbox` until that closes.
     pub fn new(
-        (index, workers): (usize, usize),
-        inbox: Receiver<Vec<Accepted>>,
+        (index, peers): (usize, Arc<Peers>),
+        inbox: Receiver<Batch>,
         snapshot: Arc<ArcSwap<Snapshot>>,
         (journal, dead_letters): (Journal, DeadLetters),
         recorder: Recorder,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let handover = Handover::new(index, peers, journal.clone());
         let outbox = Outbox::new(journal, dead_letters, Arc::clone(&metrics));
         Self {
             index,
@@ -83,10 +92,10 @@ impl Worker {
             snapshot,
             outbox,
             held: Held::default(),
+            handover,
             suspension: Suspension::default(),
             recorder,
             metrics,
-            workers: workers as u64,
         }
     }
 
@@ -98,30 +107,49 @@ impl Worker {
                     // A look for each event; a count of references only where another one came into force.
                     let mut latest = Cache::new(Arc::clone(&self.snapshot));
                     let mut snapshot = Shared::new(Arc::clone(latest.load()));
-                    for accepted in batch {
+                    for accepted in batch.events {
                         if !Arc::ptr_eq(latest.load(), &snapshot) {
                             snapshot = Shared::new(Arc::clone(latest.load()));
                         }
                         self.accept(&snapshot, accepted);
                     }
+                    self.handover.passed(batch.end);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.resume();
+            self.take_over();
             self.catch_up();
             if self.inbox.is_empty() {
                 self.outbox.flush();
                 self.recorder.flush();
             }
         }
+        self.end();
         self.outbox.flush();
         self.recorder.flush();
     }
 
-    fn receive(&mut self) -> Result<Vec<Accepted>, RecvTimeoutError> {
+    /// Takes over what others still hand to this worker. What does not come in time stays in the journal.
+    fn end(&mut self) {
+        self.handover.finish();
+        let deadline = Instant::now() + END;
+        while !self.handover.is_finished() && Instant::now() < deadline {
+            self.take_over();
+            std::thread::sleep(LOOK_FOR_OTHERS);
+        }
+        self.take_over();
+    }
+
+    fn receive(&mut self) -> Result<Batch, RecvTimeoutError> {
+        if self.handover.is_ahead() {
+            std::thread::sleep(LOOK_FOR_OTHERS);
+            return Err(RecvTimeoutError::Timeout);
+        }
         let look = (!self.outbox.lagging.is_empty()).then(|| Instant::now() + LOOK);
-        let Some(due) = self.held.next_due().into_iter().chain(look).min() else {
+        let others = self.handover.waits().then(|| Instant::now() + LOOK_FOR_OTHERS);
+        let Some(due) = self.held.next_due().into_iter().chain(look).chain(others).min() else {
             return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
         };
         let pause = due.saturating_duration_since(Instant::now());
@@ -144,24 +172,35 @@ impl Worker {
     /// Sends an event along the routes that it takes. Whether there is one.
     fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
         let Accepted { event, key, at_ms, owed, scope } = accepted;
+        let again = matches!(scope, Scope::Lane(_));
         let mut routes = 0;
-        for (route, step) in snapshot.ways(&event, &scope) {
+        for (index, step) in snapshot.ways(&event, at_ms, &scope) {
+            let route = &snapshot.routes[index];
+            if again && !self.was_mine(route, &event, key) {
+                continue;
+            }
             routes += 1;
             let journey = Journey {
                 snapshot: Arc::clone(snapshot),
-                route,
+                route: index,
                 step,
                 event: event.clone(),
-                key,
+                key: route.key(&event, key),
                 at_ms,
                 tries: 0,
                 owed: owed.clone(),
                 scope: scope.clone(),
             };
-            self.depart(journey);
+            let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
+            match owed.offset().filter(|_| ordered) {
+                Some(offset) => self.handover.hand(offset, journey),
+                None => self.enter(journey),
+            }
         }
         let matched = routes > 0;
-        self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
+        if matched || !again {
+            self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
+        }
         // A dead letter whose route has gone stays where it is.
         if matched || !matches!(scope, Scope::Route(..)) {
             owed.settle();
@@ -177,17 +216,59 @@ impl Worker {
         // What is on its way to them goes first.
         self.outbox.flush();
         let snapshot = Shared::new(self.snapshot.load_full());
-        for (lane, events) in self.outbox.lagging.next(&snapshot.lanes) {
+        let released = self.handover.released();
+        if let Some(unheard_of) = self.outbox.lagging.lacks(released) {
+            self.handover.ask(unheard_of);
+        }
+        for (lane, events) in self.outbox.lagging.next(&snapshot.lanes, released) {
             for accepted in events {
-                if accepted.key % self.workers == self.index as u64 {
-                    self.set_out(&snapshot, Accepted { scope: Scope::Lane(lane.clone()), ..accepted });
-                } else {
-                    accepted.owed.settle();
-                }
+                self.set_out(&snapshot, Accepted { scope: Scope::Lane(lane.clone()), ..accepted });
             }
         }
         self.outbox.flush();
         self.outbox.lagging.settle_up();
+    }
+
+    /// Whether it was this worker that led such an event along the route, also by an order that has been replaced since: rather
+    /// twice than never.
+    fn was_mine(&self, route: &Route, event: &Event, key: u64) -> bool {
+        let former = self.outbox.lagging.former_orders(&route.name);
+        let mut keys = former.map(|order| snapshot::key_by(order, event, key));
+        self.handover.is_mine(route.key(event, key)) || keys.any(|key| self.handover.is_mine(key))
+    }
+
+    /// Lets go on what others have handed to this worker, once nothing can come before it.
+    fn take_over(&mut self) {
+        while let Some((offset, journey)) = self.handover.next() {
+            self.outbox.lagging.saw(Some(offset));
+            self.enter(journey);
+        }
+        self.handover.ask_for_next();
+    }
+
+    /// Sets out, unless the route leaves the event out.
+    fn enter(&mut self, journey: Journey) {
+        let (route, offset) = (journey.route(), journey.owed.offset());
+        let left_out = match journey.scope {
+            Scope::Route(..) => None,
+            // What was left out stays so; what was not is no duplicate now.
+            Scope::Lane(_) => {
+                if route.thinning.is_out_of_sample(&journey.event)
+                    || self.outbox.lagging.was_left_out(offset, &route.name)
+                {
+                    return journey.owed.settle();
+                }
+                None
+            }
+            Scope::All => route.thinning.leaves_out(&journey.event, journey.owed.identity(), &route.left_out),
+        };
+        let Some(why) = left_out else { return self.depart(journey) };
+        if why != LeftOut::Sample {
+            self.outbox.lagging.left_out(offset, &route.name);
+        }
+        route.left_out.count(why);
+        self.recorder.left_out(journey.owed.identity(), route.name.as_str(), why.as_str());
+        journey.owed.settle();
     }
 
     /// Sets out, unless an earlier event of the key is held on this route.

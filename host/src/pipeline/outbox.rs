@@ -32,6 +32,7 @@ impl Outbox {
         if !self.snapshot.as_ref().is_some_and(|current| Arc::ptr_eq(current, snapshot)) {
             self.flush();
             self.lanes.resize_with(snapshot.lanes.len(), Vec::new);
+            self.lagging.follow(snapshot);
             self.snapshot = Some(Arc::clone(snapshot));
         }
     }
@@ -63,6 +64,7 @@ impl Outbox {
         let lane = &snapshot.lanes[lane];
         if let Err(group) = lane.push(group) {
             self.lagging.refused(lane, group);
+            self.lagging.follow(snapshot);
         }
     }
 

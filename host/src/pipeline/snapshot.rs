@@ -7,10 +7,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::Event;
 use crate::delivery::Lane;
-use crate::journal::Scope;
+use crate::journal::{Scope, key_hash};
 use crate::names::RouteName;
 use crate::plugins::Step;
-use crate::router::Table;
+use crate::router::{Attribute, Table};
+use crate::telemetry::metrics::LeftOutMetrics;
+
+use super::thinning::Thinning;
 
 /// One immutable set of routes. Swapped as a whole.
 pub struct Snapshot {
@@ -59,10 +62,11 @@ impl Snapshot {
     pub(super) fn ways<'a>(
         &'a self,
         event: &'a Event,
+        at_ms: u64,
         scope: &'a Scope,
     ) -> impl Iterator<Item = (usize, usize)> + 'a {
         let (matching, named) = match scope {
-            Scope::All | Scope::Lane(_) => (Some(self.table.matches(event)), None),
+            Scope::All | Scope::Lane(_) => (Some(self.table.matches(event, at_ms)), None),
             Scope::Route(name, step) => {
                 (None, self.routes.iter().position(|route| route.name == *name).map(|route| (route, *step)))
             }
@@ -101,6 +105,24 @@ pub struct Route {
     pub steps: Vec<Arc<Step>>,
     /// Where it delivers: indices into [`Snapshot::lanes`].
     pub lanes: Vec<usize>,
+    /// The attribute that orders its events, where it is not the ordering key.
+    pub order_by: Option<Attribute>,
+    /// What it leaves out of what it takes.
+    pub thinning: Thinning,
     /// Events that took it.
     pub matched: Counter,
+    /// Events that it left out.
+    pub left_out: LeftOutMetrics,
+}
+
+impl Route {
+    /// The hash by which the event keeps its order on this route; `key` is that of its ordering key.
+    pub(super) fn key(&self, event: &Event, key: u64) -> u64 {
+        key_by(self.order_by.as_ref(), event, key)
+    }
+}
+
+/// The hash of the attribute's value; `key` where there is no attribute, or the event has it not.
+pub(super) fn key_by(order: Option<&Attribute>, event: &Event, key: u64) -> u64 {
+    order.and_then(|attribute| attribute.text(event)).map_or(key, |text| key_hash(&text))
 }

@@ -19,6 +19,8 @@ pub(super) enum Note<'a> {
     Delivered { route: u16, backend: u16, tries: u16, at_ms: u64, latency_ms: u32, receipt: &'a str },
     /// It became a dead letter, by a step or a backend.
     Buried { route: u16, place: u16, at_ms: u64, reason: &'a str },
+    /// Its route left it out.
+    LeftOut { route: u16, reason: &'a str },
 }
 
 /// What a step made of an event.
@@ -79,6 +81,11 @@ impl Note<'_> {
                 out.extend_from_slice(&at_ms.to_le_bytes());
                 put_text(reason, out);
             }
+            Self::LeftOut { route, reason } => {
+                put(6);
+                out.extend_from_slice(&route.to_le_bytes());
+                put_text(reason, out);
+            }
         }
     }
 
@@ -127,6 +134,7 @@ impl<'a> Bytes<'a> {
                 let (route, place) = (self.short()?, self.short()?);
                 Note::Buried { route, place, at_ms: self.long()?, reason: self.text()? }
             }
+            6 => Note::LeftOut { route: self.short()?, reason: self.text()? },
             _ => return None,
         };
         Some((identity, note))
@@ -164,13 +172,14 @@ mod tests {
 
     use super::*;
 
-    fn notes(text: &str) -> [Note<'_>; 5] {
+    fn notes(text: &str) -> [Note<'_>; 6] {
         [
             Note::Routed { id_hash: 7, at_ms: 8, generation: 9, routes: 2 },
             Note::Step { route: 1, step: 2, plugin: 3, verdict: Verdict::Split, text },
             Note::Sent { route: 1, lanes: 4 },
             Note::Delivered { route: 1, backend: 5, tries: 300, at_ms: 1, latency_ms: 70_000, receipt: text },
             Note::Buried { route: 1, place: 5, at_ms: 2, reason: text },
+            Note::LeftOut { route: 1, reason: text },
         ]
     }
 

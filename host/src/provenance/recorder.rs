@@ -61,6 +61,13 @@ impl Recorder {
         self.note(identity, &Note::Step { route, step, plugin, verdict, text });
     }
 
+    /// Its route left it out, for such a reason.
+    pub fn left_out(&mut self, identity: Option<u64>, route: &str, reason: &str) {
+        let Some(identity) = self.takes(identity) else { return };
+        let route = self.name(route);
+        self.note(identity, &Note::LeftOut { route, reason });
+    }
+
     /// A route has come to its end.
     pub fn sent(&mut self, identity: Option<u64>, route: &str, lanes: usize) {
         let Some(identity) = self.takes(identity) else { return };

@@ -61,6 +61,9 @@ pub enum State {
 pub struct Journey {
     /// The route.
     pub route: String,
+    /// Why the route left it out: `not_sampled`, `duplicate` or `rate`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<String>,
     /// The steps, in the order in which they were taken.
     pub steps: Vec<StepTaken>,
     /// Confirmations.
@@ -181,6 +184,11 @@ impl Story {
                 let journey = self.journey(chunk.name(route));
                 journey.ended |= verdict == Verdict::Drop;
                 journey.steps.push(StepTaken { step, plugin, digest, verdict, reason });
+            }
+            Note::LeftOut { route, reason } => {
+                let journey = self.journey(chunk.name(route));
+                journey.ended = true;
+                journey.left_out = Some(reason.into());
             }
             Note::Sent { route, lanes } => {
                 let journey = self.journey(chunk.name(route));

@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::Event;
 use crate::event::Value;
 
@@ -20,6 +23,22 @@ pub enum Attribute {
 }
 
 impl Attribute {
+    /// Reads a name as the specification has them: lower-case letters and digits (`CloudEvents` 1.0, "Naming
+    /// conventions").
+    ///
+    /// # Errors
+    /// What is wrong, with an example.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        let valid =
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let error = || {
+            format!(
+                "{name:?} is no name of an attribute; write lower-case letters and digits, like partitionkey"
+            )
+        };
+        valid.then(|| Self::new(name)).ok_or_else(error)
+    }
+
     pub(super) fn new(name: &str) -> Self {
         match name {
             "type" => Self::Type,
@@ -48,8 +67,8 @@ impl Attribute {
         }
     }
 
-    /// Its value in the canonical string form.
-    pub(super) fn text<'a>(&self, event: &'a Event) -> Option<Cow<'a, str>> {
+    /// Its value in the canonical string form; none where the event does not have it.
+    pub fn text<'a>(&self, event: &'a Event) -> Option<Cow<'a, str>> {
         Some(match self.value(event)? {
             Value::String(text) => Cow::Borrowed(text),
             other => Cow::Owned(other.to_string()),
@@ -60,5 +79,32 @@ impl Attribute {
 impl fmt::Display for Attribute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Serialize for Attribute {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Attribute {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::parse(&name).map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for Attribute {
+    fn schema_name() -> Cow<'static, str> {
+        "Attribute".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[a-z0-9]+$",
+            "description": "the name of an attribute: subject, partitionkey",
+        })
     }
 }

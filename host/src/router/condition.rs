@@ -30,6 +30,12 @@ pub enum Condition {
     Cel(Written<cel::Expression>),
 }
 
+impl Default for Condition {
+    fn default() -> Self {
+        Self::All(Vec::new())
+    }
+}
+
 impl From<&Match> for Condition {
     fn from(rule: &Match) -> Self {
         match rule {

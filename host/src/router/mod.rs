@@ -7,6 +7,7 @@ mod attribute;
 pub mod cel;
 mod condition;
 pub mod sql;
+mod times;
 mod view;
 mod written;
 
@@ -15,76 +16,110 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use prometheus_client::metrics::counter::Counter;
 
+pub use attribute::Attribute;
 pub use condition::Condition;
+pub use times::Times;
 pub use view::View;
 pub use written::{Dialect, ParseError, Written};
 
 use crate::Event;
 use crate::config::settings;
 
-/// The conditions of all routes, in the order of the settings.
+/// Which events a route takes.
+#[derive(Debug, Default)]
+pub struct Rule {
+    /// All of it must hold.
+    pub condition: Condition,
+    /// When it takes events.
+    pub times: Times,
+    /// What it takes is not offered to those after it.
+    pub stop: bool,
+    /// It takes only what no other takes.
+    pub otherwise: bool,
+    /// Counts events for which the condition could not be evaluated.
+    pub errors: Counter,
+}
+
+impl From<&settings::Route> for Rule {
+    fn from(route: &settings::Route) -> Self {
+        Self {
+            condition: Condition::all_of(&route.matches),
+            times: Times::new(&route.times),
+            stop: route.stop,
+            otherwise: route.otherwise,
+            errors: Counter::default(),
+        }
+    }
+}
+
+/// The rules of all routes, in the order of the settings.
 #[derive(Debug, Default)]
 pub struct Table {
-    routes: Vec<Rule>,
+    rules: Vec<Rule>,
     by_type: HashMap<Box<str>, Box<[usize]>, FixedState>,
     any_type: Box<[usize]>,
     parsed: Counter,
 }
 
-/// The conditions of one route.
-#[derive(Debug)]
-struct Rule {
-    condition: Condition,
-    errors: Counter,
-}
-
 impl Table {
-    /// Compiles the `match` lists of the routes, each with the counter of events for which it could not be evaluated;
-    /// `parsed` counts the payloads that a condition had parsed.
-    pub fn new<'a>(
-        routes: impl IntoIterator<Item = (&'a [settings::Match], Counter)>,
-        parsed: Counter,
-    ) -> Self {
-        let rule = |(rules, errors)| Rule { condition: Condition::all_of(rules), errors };
-        let routes: Vec<_> = routes.into_iter().map(rule).collect();
-        let types: Vec<_> = routes.iter().map(|rule| rule.condition.types()).collect();
+    /// Indexes the rules; `parsed` counts the payloads that a condition had parsed.
+    pub fn new(rules: impl IntoIterator<Item = Rule>, parsed: Counter) -> Self {
+        let rules: Vec<_> = rules.into_iter().collect();
+        let types: Vec<_> = rules.iter().map(|rule| rule.condition.types()).collect();
+        let candidates = |kind| candidates(&rules, &types, kind);
         let mut by_type = HashMap::with_hasher(FixedState::default());
         for kind in types.iter().flatten().flatten() {
-            by_type.entry(Box::from(*kind)).or_insert_with(|| candidates(&types, Some(kind)));
+            by_type.entry(Box::from(*kind)).or_insert_with(|| candidates(Some(kind)));
         }
-        let any_type = candidates(&types, None);
-        Self { by_type, any_type, routes, parsed }
+        let any_type = candidates(None);
+        Self { by_type, any_type, rules, parsed }
     }
 
-    /// The indices of the routes that the event takes, in the order of the settings. Its payload is parsed once at most.
-    pub fn matches<'a>(&'a self, event: &'a Event) -> impl Iterator<Item = usize> + 'a {
-        let candidates = self.by_type.get(event.kind()).unwrap_or(&self.any_type);
+    /// The indices of the routes that take the event, which was accepted then, Unix milliseconds: in the order of the
+    /// settings, those with `otherwise` last. Its payload is parsed once at most.
+    pub fn matches<'a>(&'a self, event: &'a Event, at_ms: u64) -> impl Iterator<Item = usize> + 'a {
+        let mut candidates = self.by_type.get(event.kind()).unwrap_or(&self.any_type).iter().copied();
         let view = View::new(event);
-        candidates.iter().copied().filter(move |index| self.holds(*index, &view))
+        let (mut taken, mut stopped) = (false, false);
+        std::iter::from_fn(move || {
+            let index = candidates.find(|index| {
+                let otherwise = self.rules[*index].otherwise;
+                stopped |= otherwise && taken;
+                !stopped && self.takes(*index, &view, at_ms)
+            })?;
+            let rule = &self.rules[index];
+            // Those with `otherwise` are among themselves.
+            taken |= !rule.otherwise;
+            stopped |= rule.stop;
+            Some(index)
+        })
     }
 
-    fn holds(&self, index: usize, view: &View<'_>) -> bool {
-        let Rule { condition, errors } = &self.routes[index];
+    fn takes(&self, index: usize, view: &View<'_>, at_ms: u64) -> bool {
+        let Rule { condition, times, errors, .. } = &self.rules[index];
         let was_parsed = view.is_parsed();
-        let holds = condition.holds(view);
+        let takes = times.contain(at_ms) && condition.holds(view);
         if view.has_failed() {
             errors.inc();
         }
         if view.is_parsed() && !was_parsed {
             self.parsed.inc();
         }
-        holds
+        takes
     }
 }
 
-/// The routes that can match an event of that type; `None` stands for a type that no route names.
-fn candidates(types: &[Option<Vec<&str>>], kind: Option<&str>) -> Box<[usize]> {
+/// The routes that can take an event of that type, in the order in which they are asked; `None` stands for a type that
+/// no route names.
+fn candidates(rules: &[Rule], types: &[Option<Vec<&str>>], kind: Option<&str>) -> Box<[usize]> {
     let possible = |named: &Option<Vec<&str>>| match (named, kind) {
         (None, _) => true,
         (Some(named), Some(kind)) => named.contains(&kind),
         (Some(_), None) => false,
     };
-    types.iter().enumerate().filter(|(_, named)| possible(named)).map(|(index, _)| index).collect()
+    let indices = types.iter().enumerate().filter(|(_, named)| possible(named)).map(|(index, _)| index);
+    let (last, first): (Vec<_>, Vec<_>) = indices.partition(|index| rules[*index].otherwise);
+    first.into_iter().chain(last).collect()
 }
 
 #[cfg(test)]
@@ -100,8 +135,16 @@ mod tests {
         serde_saphyr::from_str(yaml).unwrap()
     }
 
+    fn rule(rules: &[settings::Match]) -> Rule {
+        Rule { condition: Condition::all_of(rules), ..Rule::default() }
+    }
+
     fn table(routes: &[Vec<settings::Match>]) -> Table {
-        Table::new(routes.iter().map(|rules| (rules.as_slice(), Counter::default())), Counter::default())
+        Table::new(routes.iter().map(|rules| rule(rules)), Counter::default())
+    }
+
+    fn taken(table: &Table, event: &Event) -> Vec<usize> {
+        table.matches(event, 0).collect()
     }
 
     #[test]
@@ -113,8 +156,8 @@ mod tests {
         let count = |rules: &[&str], event: &Event| {
             let routes: Vec<_> = rules.iter().map(|rules| conditions(rules)).collect();
             let (errors, parsed) = (Counter::default(), Counter::default());
-            let rules = routes.iter().map(|rules| (rules.as_slice(), errors.clone()));
-            let taken = Table::new(rules, parsed.clone()).matches(event).collect::<Vec<_>>();
+            let rules = routes.iter().map(|rules| Rule { errors: errors.clone(), ..rule(rules) });
+            let taken = taken(&Table::new(rules, parsed.clone()), event);
             (taken, parsed.get(), errors.get())
         };
         let asking = [
@@ -143,11 +186,57 @@ mod tests {
             conditions("[{sql: \"type IN ('b', 'c') AND subject LIKE 'document/%'\"}]"),
         ];
         let table = table(&routes);
-        let taken = |kind: &str| table.matches(&event(kind)).collect::<Vec<_>>();
+        let taken = |kind: &str| taken(&table, &event(kind));
         assert_eq!(taken("a"), [0, 1, 2]);
         assert_eq!(taken("b"), [1, 2, 4]);
         assert_eq!(taken("c"), [1, 4]);
         assert_eq!(taken("d"), [1]);
+    }
+
+    fn routes(yaml: &str) -> Table {
+        let routes: Vec<settings::Route> = serde_saphyr::from_str(yaml).unwrap();
+        Table::new(routes.iter().map(Rule::from), Counter::default())
+    }
+
+    #[test]
+    fn nothing_is_offered_to_others_after_a_route_that_stops() {
+        let table = routes(
+            "
+            - {name: all, deliver: []}
+            - {name: a, match: [{exact: {type: a}}], stop: true, deliver: []}
+            - {name: after, deliver: []}
+            - {name: rest, otherwise: true, deliver: []}
+            ",
+        );
+        assert_eq!(taken(&table, &event("a")), [0, 1]);
+        assert_eq!(taken(&table, &event("b")), [0, 2]);
+    }
+
+    #[test]
+    fn otherwise_is_asked_last_wherever_it_stands() {
+        let table = routes(
+            "
+            - {name: rest, otherwise: true, deliver: []}
+            - {name: rest-of-b, otherwise: true, match: [{exact: {type: b}}], stop: true, deliver: []}
+            - {name: a, match: [{exact: {type: a}}], deliver: []}
+            - {name: never, otherwise: true, match: [{exact: {type: b}}], deliver: []}
+            ",
+        );
+        assert_eq!(taken(&table, &event("a")), [2]);
+        assert_eq!(taken(&table, &event("b")), [0, 1]);
+        assert_eq!(taken(&table, &event("c")), [0]);
+    }
+
+    #[test]
+    fn a_route_outside_of_its_times_takes_nothing_and_leaves_it_to_otherwise() {
+        let table = routes(
+            "
+            - {name: morning, times: [{to: '12:00'}], stop: true, deliver: []}
+            - {name: rest, otherwise: true, deliver: []}
+            ",
+        );
+        let at = |hour: u64| table.matches(&event("a"), hour * 3_600_000).collect::<Vec<_>>();
+        assert_eq!((at(11), at(12)), (vec![0], vec![1]));
     }
 
     fn any_match() -> impl Strategy<Value = settings::Match> {
@@ -183,7 +272,7 @@ mod tests {
             let slow: Vec<_> = (0..routes.len())
                 .filter(|index| Condition::all_of(&routes[*index]).holds(&View::new(&event)))
                 .collect();
-            prop_assert_eq!(table.matches(&event).collect::<Vec<_>>(), slow);
+            prop_assert_eq!(taken(&table, &event), slow);
         }
     }
 }

@@ -32,6 +32,13 @@ pub struct RouteLabel {
     route: String,
 }
 
+/// A route, and why it left an event out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LeftOutLabel {
+    route: String,
+    reason: &'static str,
+}
+
 /// A step of a route.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct StepLabel {
@@ -82,6 +89,8 @@ pub struct Metrics {
     refused: Family<ReasonLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
     matched: Family<RouteLabel, Counter>,
+    left_out: Family<LeftOutLabel, Counter>,
+    dedup_full: Family<RouteLabel, Counter>,
     condition_errors: Family<RouteLabel, Counter>,
     /// Payloads that a condition had parsed.
     pub payloads_parsed: Counter,
@@ -114,6 +123,19 @@ pub struct Metrics {
     pub swaps_refused: Counter,
     journal_unsettled: Gauge,
     journal_bytes: Gauge,
+}
+
+/// Counters of what one route leaves out, resolved.
+#[derive(Clone, Debug, Default)]
+pub struct LeftOutMetrics {
+    /// Not of its `sample`.
+    pub not_sampled: Counter,
+    /// Seen within the window of its `dedup`.
+    pub duplicates: Counter,
+    /// Beyond its `rate`.
+    pub rate: Counter,
+    /// Passed unseen: the memory of its `dedup` was full.
+    pub unseen: Counter,
 }
 
 /// Counters of one step, resolved.
@@ -260,6 +282,8 @@ impl Metrics {
             refused: Family::default(),
             dropped: Family::default(),
             matched: Family::default(),
+            left_out: Family::default(),
+            dedup_full: Family::default(),
             condition_errors: Family::default(),
             payloads_parsed,
             unmatched,
@@ -293,6 +317,16 @@ impl Metrics {
         );
         registry.register("events_dropped", "events dropped by rule", metrics.dropped.clone());
         registry.register("route_matches", "events that a route matched", metrics.matched.clone());
+        registry.register(
+            "route_left_out",
+            "events that a route left out: not_sampled, duplicate, rate",
+            metrics.left_out.clone(),
+        );
+        registry.register(
+            "route_dedup_full",
+            "events that passed a route's dedup unseen, for want of memory",
+            metrics.dedup_full.clone(),
+        );
         registry.register(
             "condition_errors",
             "events for which a route's conditions could not be evaluated",
@@ -373,6 +407,19 @@ impl Metrics {
     /// The counter of a route's matches.
     pub fn route(&self, route: &RouteName) -> Counter {
         self.matched.get_or_create(&RouteLabel { route: route.to_string() }).clone()
+    }
+
+    /// The counters of what a route leaves out.
+    pub fn left_out(&self, route: &RouteName) -> LeftOutMetrics {
+        let route = route.to_string();
+        let counter =
+            |reason| self.left_out.get_or_create(&LeftOutLabel { route: route.clone(), reason }).clone();
+        LeftOutMetrics {
+            not_sampled: counter("not_sampled"),
+            duplicates: counter("duplicate"),
+            rate: counter("rate"),
+            unseen: self.dedup_full.get_or_create(&RouteLabel { route: route.clone() }).clone(),
+        }
     }
 
     /// The counter of events for which a route's conditions could not be evaluated.

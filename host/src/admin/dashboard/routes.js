@@ -39,8 +39,9 @@ function path({ steps, deliver }) {
   return h("p", { class: "path" }, parts.filter(Boolean).map((part) => h("span", null, arrow(), " ", part)));
 }
 
-function verdict({ matched, decided_by: part, steps, deliver, events }) {
-  if (!matched) return [h("p", null, health("idle", "does not match")), part && h("p", { class: "quiet" }, "Decided by ", h("code", null, part))];
+function verdict({ matched, decided_by: part, passed_over: why, left_out: leftOut, steps, deliver, events }) {
+  if (!matched) return [h("p", null, health("idle", why ? "passed over" : "does not match")), why && h("p", { class: "quiet" }, why), part && h("p", { class: "quiet" }, "Decided by ", h("code", null, part))];
+  if (leftOut) return h("p", null, health("idle", "left out"), " It is not of the route's sample.");
   return [
     h("p", null, health(events.length ? "ok" : "idle", events.length ? `matches, delivers to ${deliver.join(", ") || "nowhere"}` : "matches, delivers nothing")),
     steps.length > 0 && h("ol", { class: "timeline" }, steps.map((step) => h("li", { class: /^fail/.test(step.verdict) ? "bad" : /^drop/.test(step.verdict) ? "idle" : "ok" }, h("p", null, h("strong", null, step.plugin), " ", step.verdict)))),

@@ -13,6 +13,7 @@ const STATES = {
   pending: ["warn", "under way"],
   unmatched: ["idle", "matched by no rule"],
 };
+const LEFT_OUT = { not_sampled: "not of its sample", duplicate: "one of the same source and id went before", rate: "more came than its rate" };
 const VERDICTS = { keep: ["ok", "kept"], change: ["ok", "changed"], split: ["ok", "split"], drop: ["idle", "dropped"], fail: ["bad", "failed"] };
 
 const state = { id: "", events: null, problem: null, due: 0 };
@@ -61,11 +62,11 @@ const burialItem = ({ place, reason }) =>
 const letterItem = (number) =>
   item("bad", h("p", null, health("bad", "dead letter"), " ", h("a", { href: `#/dead-letters/${number}` }, `number ${number}`)));
 
-function journey({ route, generation, steps = [], deliveries = [], buried = [], owed, dead_letter: letter }) {
+function journey({ route, generation, left_out: leftOut, steps = [], deliveries = [], buried = [], owed, dead_letter: letter }) {
   const waiting = (owed || 0) - deliveries.length - buried.length;
   return h("li", { class: "journey" },
     h("p", null, "Route ", h("strong", null, route), given(generation) && h("span", { class: "quiet" }, ` by generation ${count(generation)}`)),
-    h("ol", { class: "timeline" }, steps.map(stepItem), deliveries.map(deliveryItem), buried.map(burialItem), given(letter) && letterItem(letter),
+    h("ol", { class: "timeline" }, leftOut && item("idle", h("p", null, health("idle", "left out"), ` ${LEFT_OUT[leftOut] || leftOut}`)), steps.map(stepItem), deliveries.map(deliveryItem), buried.map(burialItem), given(letter) && letterItem(letter),
       waiting > 0 && item("warn", h("p", null, health("warn", `still owed to ${plural(waiting, "backend")}`)))));
 }
 

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::Refused;
+use super::call::unix_nanoseconds;
 
 /// Workers seldom meet in one of these.
 const SHARDS: usize = 16;
@@ -99,6 +101,27 @@ impl Bucket {
     pub(super) fn get(&self, key: &str, now: u64) -> Option<Vec<u8>> {
         let shard = self.shard(key).lock();
         shard.entries.get(key).filter(|entry| entry.is_live(now)).map(|entry| entry.value.to_vec())
+    }
+
+    /// Ties a key to an event: whether it is that event's now, which it is each time that the event passes again.
+    pub(super) fn claim(
+        &self,
+        key: &str,
+        (now, expires): (u64, u64),
+        identity: Option<u64>,
+    ) -> Result<(bool, Option<Undo>), Refused> {
+        let entry = Entry::new(&[], expires, identity);
+        self.change(key, now, |before| match before {
+            None => (Change::Put(entry), true),
+            Some(held) => (Change::Leave, identity.is_some() && held.claimed_by == identity),
+        })
+    }
+
+    /// Whether the event is the first of that key within the window, or that one again. None where the bucket is full.
+    pub fn is_first(&self, key: &str, window: Duration, identity: Option<u64>) -> Option<bool> {
+        let now = unix_nanoseconds();
+        let expires = now.saturating_add(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
+        self.claim(key, (now, expires), identity).map(|(first, _)| first).ok()
     }
 
     /// Looks at what lies under the key and changes it, in one step that nobody comes between.

@@ -83,12 +83,12 @@ impl Call {
         key: &str,
         expires_after: Option<u64>,
     ) -> Result<bool, Refused> {
-        let identity = self.identity;
-        let entry = Entry::new(&[], self.expiry(expires_after), identity);
-        self.change(key, |before| match before {
-            None => (Change::Put(entry), true),
-            Some(held) => (Change::Leave, identity.is_some() && held.claimed_by == identity),
-        })
+        let (now, expires) = (self.now(), self.expiry(expires_after));
+        // Without the grant nothing that imports this is ever started.
+        let Some(bucket) = &self.bucket else { return Err(Refused::Full) };
+        let (first, undo) = bucket.claim(key, (now, expires), self.identity)?;
+        self.written.extend(undo);
+        Ok(first)
     }
 
     fn change<T>(
