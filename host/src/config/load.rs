@@ -183,9 +183,14 @@ impl Reading<'_> {
         self.sections(tree);
         let faulty: Vec<_> = self.faults.faults[before..].iter().map(|fault| fault.place().clone()).collect();
         // Without its unknown keys the rest may fit, so that what is wrong between its parts is said at once, too.
-        let mut known = tree.clone();
-        known.remove(&faulty);
-        match serde_json::from_value(filled(known.to_json())) {
+        let known = if faulty.is_empty() {
+            tree.to_json()
+        } else {
+            let mut known = tree.clone();
+            known.remove(&faulty);
+            known.to_json()
+        };
+        match serde_json::from_value(filled(known)) {
             Ok(settings) => Some(settings),
             Err(_) if !faulty.is_empty() => None,
             Err(error) => {
