@@ -597,6 +597,16 @@ impl<'a> Draft<'a> {
     }
 }
 
+/// Whether it is an attribute that events of CloudEvents 1.0 have a place for by its name.
+pub fn is_core(name: &str) -> bool {
+    CORE_NAMES.contains(&name)
+}
+
+/// Whether an event may have an attribute of that name.
+pub fn is_attribute(name: &str) -> bool {
+    is_core(name) || name == "specversion" || check_name(name).is_ok()
+}
+
 /// Attribute names: CloudEvents 1.0.2, 3.1 "Naming Conventions". The length is ours: one byte in the record.
 fn check_name(name: &str) -> Result<(), Invalid> {
     let allowed = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());

@@ -26,3 +26,4 @@ mod shipped;
 mod shutdown;
 mod swaps;
 mod tls;
+mod trials;

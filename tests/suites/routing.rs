@@ -139,8 +139,8 @@ async fn a_route_that_stops_and_one_for_the_rest() {
     let output =
         host.run(&["route", "test", "--config", &settings, "--event", &file.to_string_lossy()]).await;
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(shown.contains("rest: no; otherwise: route documents takes it"), "{shown}");
-    assert!(shown.contains("never: no; stop: route documents takes it"), "{shown}");
+    assert!(shown.contains("rest: is passed over; otherwise: route documents takes it"), "{shown}");
+    assert!(shown.contains("never: is passed over; stop: route documents takes it"), "{shown}");
 }
 
 #[tokio::test]

@@ -22,6 +22,7 @@ pub(super) fn router(view: Arc<View>) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/reload", post(reload))
         .route("/api/v1/history", get(history))
+        .route("/api/v1/settings", get(settings))
         .route("/api/v1/routes", get(routes::list))
         .route("/api/v1/routes/test", post(routes::test))
         .route("/api/v1/backends/{name}/pause", post(routes::pause))
@@ -53,6 +54,11 @@ async fn metrics(State(view): State<Arc<View>>) -> Response {
 
 async fn status(State(view): State<Arc<View>>) -> Response {
     blocking(move || Json(view.status())).await
+}
+
+/// The settings in force, secrets hidden.
+async fn settings(State(view): State<Arc<View>>) -> Response {
+    blocking(move || Json(view.swapper.shown())).await
 }
 
 async fn history(State(view): State<Arc<View>>) -> Response {

@@ -90,6 +90,10 @@ impl Backend for Stream {
         }
     }
 
+    fn place(&self, _: &Event) -> Result<Option<String>, String> {
+        Ok(Some(format!("stream {}", self.settings.stream_name)))
+    }
+
     async fn close(&mut self) {
         self.log = None;
     }

@@ -175,6 +175,15 @@ pub trait Backend: Send + Sync {
         None
     }
 
+    /// Where it would put an event, in the broker's own terms: `subject nlp.document.processed`. Nothing where the
+    /// target's address says it all. Connects to nothing.
+    ///
+    /// # Errors
+    /// Why it has no place for it: the event lacks an attribute that the place is made of.
+    fn place(&self, _event: &Event) -> Result<Option<String>, String> {
+        Ok(None)
+    }
+
     /// Says good-bye.
     async fn close(&mut self);
 }

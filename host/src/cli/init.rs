@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Failure, Outcome, say};
 
-/// Write a settings file, a route and a sample event, ready to run
+/// Write a settings file, a route, a sample event and a test of the route, ready to run
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stagewire init\n  stagewire init demo && cd demo && stagewire run")]
 pub(super) struct Init {
@@ -46,12 +46,22 @@ const SAMPLE: &str = r#"{
 }
 "#;
 
+const CASES: &str = r"# What the rules are to do: `stagewire route test --cases config/cases.yaml`
+cases:
+  - name: the sample is kept
+    file: ../events/sample.json
+    expect:
+      routes: [everything]
+      delivered: { local: [{ subject: document/doc-123 }] }
+";
+
 const PLUGINS: &str = "Plugins go here: NAME.wasm is called NAME in the routes.\n";
 
 impl Init {
     pub(super) fn run(self) -> Outcome {
         let files = [
             ("config/settings.yaml", SETTINGS),
+            ("config/cases.yaml", CASES),
             ("events/sample.json", SAMPLE),
             ("plugins/README.md", PLUGINS),
         ];
@@ -71,7 +81,7 @@ impl Init {
             format!("cd {} && ", self.directory.display())
         };
         say(format_args!(
-            "written. Now:\n  {change}stagewire run\n  stagewire send events/sample.json\n  stagewire tail local"
+            "written. Now:\n  {change}stagewire run\n  stagewire send events/sample.json\n  stagewire tail local\n  stagewire route test --cases config/cases.yaml"
         ))
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Failure, Outcome, read_event, say};
 use crate::config::settings;
-use crate::router::{Condition, Dialect, ParseError, View, cel, sql};
+use crate::router::{Condition, Dialect, ParseError, Part, View, Written, cel, sql};
 
 /// Show whether an event fulfils conditions, or what an expression is for it
 #[derive(clap::Args)]
@@ -16,6 +16,9 @@ use crate::router::{Condition, Dialect, ParseError, View, cel, sql};
 Exit code: 0 where it is true, or a value that is no boolean; 1 where it is false or there is an
 error; 2 where the expression cannot be parsed or the event cannot be read. With --json, 0
 wherever an answer is printed, errors among them.
+
+Where it is false, standard error says which parts decided; --explain says it also where it is true,
+and adds them to the JSON as \"because\".
 
 The \"error\" is null or the kind of the first one: of --sql parse, cast, math, missingFunction,
 missingAttribute, functionEvaluation or generic; of --cel parse or evaluation.
@@ -45,6 +48,9 @@ pub(super) struct Match {
     /// The event as structured JSON; `-` is standard input
     #[arg(long, value_name = "FILE", default_value = "-")]
     event: PathBuf,
+    /// Say which parts decided
+    #[arg(long)]
+    explain: bool,
     /// Print {"value", "error", "message"}
     #[arg(long)]
     json: bool,
@@ -72,10 +78,13 @@ impl Match {
         let event = read_event(&self.event)?;
         let sql::Outcome { value, error } = expression.evaluate(&event);
         let kind = error.as_ref().map(|error| json!(error.kind()));
+        let because =
+            Written::parse(text).map(|text| self.because(&Condition::Sql(text), &View::new(&event)));
         self.answer(Answer {
             value: json!(value),
             error: kind,
             message: error.map(|error| error.to_string()),
+            because: because.unwrap_or_default(),
         })
     }
 
@@ -85,11 +94,14 @@ impl Match {
             Err(error) => return self.refuse(text, &error, Value::Null),
         };
         let event = read_event(&self.event)?;
-        self.answer(match expression.evaluate(&View::new(&event)) {
-            Ok(value) => Answer { value: cel::json(&value), error: None, message: None },
+        let view = View::new(&event);
+        let because = Written::parse(text).map(|text| self.because(&Condition::Cel(text), &view));
+        let because = because.unwrap_or_default();
+        self.answer(match expression.evaluate(&view) {
+            Ok(value) => Answer { value: cel::json(&value), error: None, message: None, because },
             Err(error) => {
                 let (kind, message) = (Some(json!("evaluation")), Some(error.to_string()));
-                Answer { value: Value::Null, error: kind, message }
+                Answer { value: Value::Null, error: kind, message, because }
             }
         })
     }
@@ -106,21 +118,28 @@ impl Match {
             return Err(Failure::Usage(message.into()));
         }
         let event = read_event(&self.event)?;
-        let condition = Condition::all_of(&rules);
-        match condition.refusal(&View::new(&event)) {
-            Some(part) if !self.json => {
-                say(format_args!("false: not {part}"))?;
-                Err(Failure::Failed(String::new()))
-            }
-            refusal => self.answer(Answer { value: json!(refusal.is_none()), error: None, message: None }),
-        }
+        let (condition, view) = (Condition::all_of(&rules), View::new(&event));
+        let because = self.because(&condition, &view);
+        self.answer(Answer { value: json!(condition.holds(&view)), error: None, message: None, because })
+    }
+
+    /// The parts that decided, where they will be said.
+    fn because(&self, condition: &Condition, view: &View<'_>) -> Vec<Part> {
+        let said = self.explain || !self.json && !condition.holds(view);
+        if said { condition.deciding(view) } else { Vec::new() }
     }
 
     /// The expression is none.
     fn refuse(&self, text: &str, error: &ParseError, value: Value) -> Outcome {
         let message = format!("{error}; {}", error.help());
         if self.json {
-            return self.answer(Answer { value, error: Some(json!("parse")), message: Some(message) });
+            let because = Vec::new();
+            return self.answer(Answer {
+                value,
+                error: Some(json!("parse")),
+                message: Some(message),
+                because,
+            });
         }
         Err(Failure::Usage(format!("{message}\n{}", error.pointed(text))))
     }
@@ -133,10 +152,18 @@ impl Match {
             Value::String(text) => say(text)?,
             other => say(other)?,
         }
+        let because = |part: &Part| format!("because {part}");
+        let because = answer.because.iter().map(because).collect::<Vec<_>>().join("\n");
         match (answer.error, answer.message) {
-            (None, _) if answer.value != json!(false) => Ok(()),
+            (None, _) if answer.value != json!(false) => {
+                if because.is_empty() {
+                    Ok(())
+                } else {
+                    say(because)
+                }
+            }
             (Some(Value::String(kind)), Some(message)) => Err(Failure::Failed(format!("{kind}: {message}"))),
-            _ => Err(Failure::Failed(String::new())),
+            _ => Err(Failure::Failed(because)),
         }
     }
 }
@@ -147,4 +174,6 @@ struct Answer {
     value: Value,
     error: Option<Value>,
     message: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    because: Vec<Part>,
 }

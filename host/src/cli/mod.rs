@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod dead_letters;
+mod diff;
 mod explain;
 mod init;
 mod journal;
@@ -131,9 +132,9 @@ fn say(line: impl std::fmt::Display) -> Outcome {
     }
 }
 
-/// Whether messages for people may be coloured.
-fn colour() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
+/// Whether messages for people may be coloured there.
+fn colour(output: &impl std::io::IsTerminal) -> bool {
+    output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Which settings file a command is about.
@@ -154,7 +155,11 @@ impl SettingsFile {
     /// Reads the file; every fault at once.
     fn load(&self) -> Result<crate::config::Settings, Failure> {
         let loaded = crate::config::load(&self.config, &environment).map_err(|faults| {
-            Failure::Usage(format!("{}\n{}", self.config.display(), faults.render(colour())))
+            Failure::Usage(format!(
+                "{}\n{}",
+                self.config.display(),
+                faults.render(colour(&std::io::stderr()))
+            ))
         })?;
         Ok(loaded.settings)
     }

@@ -27,7 +27,7 @@ impl<'a> Schema<'a> {
 
     fn value(&self, schema: &'a Json, node: &Node, faults: &mut Vec<Fault>) {
         let (name, schema) = self.resolve(schema);
-        let json = node.to_json();
+        let json = node.outline();
         match name {
             "Span" => return unit(Span::parse, &json, node, faults),
             "Size" => return unit(Size::parse, &json, node, faults),

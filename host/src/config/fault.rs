@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 use serde_json::json;
 
 use super::tree::Place;
@@ -16,11 +16,12 @@ pub struct Fault {
     also: Option<Place>,
     message: String,
     help: Option<String>,
+    severity: Severity,
 }
 
 impl Fault {
     pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
-        Self { place, also: None, message: message.into(), help: None }
+        Self { place, also: None, message: message.into(), help: None, severity: Severity::Error }
     }
 
     pub(super) fn place(&self) -> &Place {
@@ -29,6 +30,12 @@ impl Fault {
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
+        self
+    }
+
+    /// It does not keep the settings from coming into force.
+    pub(super) fn warning(mut self) -> Self {
+        self.severity = Severity::Warning;
         self
     }
 
@@ -53,6 +60,11 @@ pub struct Faults {
 }
 
 impl Faults {
+    /// Whether there is nothing wrong.
+    pub fn is_empty(&self) -> bool {
+        self.faults.is_empty()
+    }
+
     /// Faults one by one, each with its lines.
     fn reports(&self) -> impl Iterator<Item = Report<'_>> {
         self.faults.iter().map(|fault| Report { fault, source: self.sources.get(fault.place.file) })
@@ -134,6 +146,10 @@ impl fmt::Display for Report<'_> {
 impl std::error::Error for Report<'_> {}
 
 impl Diagnostic for Report<'_> {
+    fn severity(&self) -> Option<Severity> {
+        Some(self.fault.severity)
+    }
+
     fn help<'b>(&'b self) -> Option<Box<dyn fmt::Display + 'b>> {
         self.fault.help.as_ref().map(|help| Box::new(help) as Box<dyn fmt::Display>)
     }
@@ -149,6 +165,7 @@ impl Diagnostic for Report<'_> {
             .fault
             .also
             .as_ref()
+            .filter(|place| place.file == self.fault.place.file)
             .map(|place| LabeledSpan::new(Some("and here".into()), place.bytes.start, place.bytes.len()));
         Some(Box::new(std::iter::once(here).chain(also)))
     }

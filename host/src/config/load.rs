@@ -24,8 +24,9 @@ pub struct Loaded {
     pub settings: Settings,
     /// Every file and directory that was read, as it was then: what a change of makes a reload worth while.
     pub files: Vec<WatchedFile>,
-    /// What is no fault, and still worth saying.
-    pub warnings: Vec<String>,
+    /// Where each value stands.
+    pub(super) tree: Node,
+    pub(super) sources: Vec<Source>,
 }
 
 type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -45,7 +46,7 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
         true
     });
     match settings.filter(|_| reading.faults.faults.is_empty()) {
-        Some(settings) => Ok(reading.loaded(settings)),
+        Some(settings) => Ok(reading.loaded(settings, tree)),
         None => Err(reading.faults),
     }
 }
@@ -70,14 +71,14 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn loaded(self, settings: Settings) -> Loaded {
-        let sources = self.faults.sources.into_iter().filter(|source| source.path.is_file());
-        let read = |source: Source| {
+    fn loaded(self, settings: Settings, tree: Node) -> Loaded {
+        let sources = self.faults.sources;
+        let read = |source: &Source| {
             let digest = Some(Digest::of(source.text.as_bytes()));
-            WatchedFile { path: source.path, digest }
+            WatchedFile { path: source.path.clone(), digest }
         };
-        let files = sources.map(read).chain(self.directory).collect();
-        Loaded { settings, files, warnings: Vec::new() }
+        let files = sources.iter().filter(|source| source.path.is_file()).map(read);
+        Loaded { settings, files: files.chain(self.directory).collect(), tree, sources }
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -182,9 +183,14 @@ impl Reading<'_> {
         self.sections(tree);
         let faulty: Vec<_> = self.faults.faults[before..].iter().map(|fault| fault.place().clone()).collect();
         // Without its unknown keys the rest may fit, so that what is wrong between its parts is said at once, too.
-        let mut known = tree.clone();
-        known.remove(&faulty);
-        match serde_json::from_value(filled(known.to_json())) {
+        let known = if faulty.is_empty() {
+            tree.to_json()
+        } else {
+            let mut known = tree.clone();
+            known.remove(&faulty);
+            known.to_json()
+        };
+        match serde_json::from_value(filled(known)) {
             Ok(settings) => Some(settings),
             Err(_) if !faulty.is_empty() => None,
             Err(error) => {
@@ -373,7 +379,7 @@ impl Reading<'_> {
     }
 }
 
-fn text(path: &Path) -> std::io::Result<String> {
+pub(super) fn text(path: &Path) -> std::io::Result<String> {
     if std::fs::metadata(path)?.len() > MOST_BYTES {
         return Err(std::io::Error::other("it is larger than 8 MiB"));
     }

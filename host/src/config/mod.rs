@@ -1,6 +1,8 @@
 //! The settings file: its types, its reading with line numbers, and the watching of it.
 
+mod changes;
 mod check;
+mod document;
 mod fault;
 mod interpolate;
 mod load;
@@ -9,11 +11,14 @@ pub mod settings;
 mod show;
 mod tree;
 pub mod units;
+mod warnings;
 pub mod watch;
 
 use schemars::generate::SchemaSettings;
 
+pub use changes::{Changes, Difference, Fate, Shown};
 pub(crate) use check::nearest;
+pub use document::Document;
 pub use fault::{Fault, Faults};
 pub use load::{Loaded, admin_address, load};
 pub use reference::reference;

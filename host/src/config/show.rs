@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::Settings;
 
-const HIDDEN: &str = "(hidden)";
+pub(super) const HIDDEN: &str = "(hidden)";
 const SECRETS: [&str; 9] =
     ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private", "nkey"];
 
@@ -16,7 +16,8 @@ pub fn show(settings: &Settings) -> Value {
     json
 }
 
-fn hide(json: &mut Value, key: &str) {
+/// Hides what stands there and is secret by its key, or by the form of a url.
+pub(super) fn hide(json: &mut Value, key: &str) {
     let secret = SECRETS.iter().any(|word| key.to_lowercase().contains(word)) || key == "headers";
     match json {
         Value::Object(map) if key == "headers" => map.values_mut().for_each(|value| *value = HIDDEN.into()),

@@ -97,6 +97,15 @@ impl Node {
         }
     }
 
+    /// The value as JSON, but a list or map without what is in it: what tells its kind.
+    pub(super) fn outline(&self) -> Json {
+        match &self.value {
+            Value::Scalar { .. } => self.to_json(),
+            Value::List(_) => Json::Array(Vec::new()),
+            Value::Map(_) => Json::Object(serde_json::Map::new()),
+        }
+    }
+
     /// Takes out every entry whose key stands at one of these places.
     pub(super) fn remove(&mut self, keys: &[Place]) {
         match &mut self.value {

@@ -1,6 +1,6 @@
 //! A set of routes with their plugins loaded, instantiated and configured, that may become the next snapshot.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +42,18 @@ pub struct Candidate {
     rates: HashMap<RouteName, Arc<Rate>>,
     plugins: HashMap<PluginName, Arc<Plugin>>,
     keys: HashMap<StepKey, Arc<Step>>,
+}
+
+impl Candidate {
+    /// SHA-256 of the plugins' files, by their names.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        digests(self.plugins.values())
+    }
+}
+
+/// SHA-256 of the plugins' files, by their names.
+pub(super) fn digests<'a>(plugins: impl Iterator<Item = &'a Arc<Plugin>>) -> BTreeMap<String, String> {
+    plugins.map(|plugin| (plugin.name.to_string(), plugin.digest.to_string())).collect()
 }
 
 impl Workshop {

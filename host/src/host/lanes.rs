@@ -90,11 +90,8 @@ impl Lanes {
         if self.forwarder.as_ref().is_some_and(|(open, _)| *open == spec) {
             return Ok(Some((spec, None)));
         }
-        let mut targets = open(&spec, &self.data)?;
-        match (targets.pop(), targets.is_empty()) {
-            (Some(target), true) => Ok(Some((spec, Some(target)))),
-            _ => Err("events.dlq.backend: several urls; dead letters go to one place".into()),
-        }
+        let target = open_letters(&spec, &self.data)?;
+        Ok(Some((spec, Some(target))))
     }
 
     /// Starts, keeps or ends the carrying away of dead letters.
@@ -188,7 +185,17 @@ impl Lanes {
     }
 }
 
-fn open(spec: &BackendSpec, data: &std::path::Path) -> Result<Vec<Target>, String> {
+/// Makes the target that dead letters go to; connects to nothing.
+pub(super) fn open_letters(spec: &BackendSpec, data: &std::path::Path) -> Result<Target, String> {
+    let mut targets = open(spec, data)?;
+    match (targets.pop(), targets.is_empty()) {
+        (Some(target), true) => Ok(target),
+        _ => Err("events.dlq.backend: several urls; dead letters go to one place".into()),
+    }
+}
+
+/// Makes targets of a backend's settings; connects to nothing.
+pub(super) fn open(spec: &BackendSpec, data: &std::path::Path) -> Result<Vec<Target>, String> {
     let kind = backends::find(&spec.kind).ok_or_else(|| {
         let known: Vec<_> = backends::KINDS.iter().map(|kind| kind.name).collect();
         format!("backend {}: unknown type {:?}; known are {}", spec.name, spec.kind, known.join(", "))

@@ -1,6 +1,8 @@
 //! A running host: its rooms opened in order, its swaps, and its end.
 
 mod candidate;
+mod cases;
+mod check;
 mod gate;
 mod history;
 mod lanes;
@@ -22,11 +24,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
+pub use cases::{RouteCase, RouteCases, TriedCase, milliseconds};
+pub use check::check;
 pub use gate::Gate;
 pub use history::Version;
 pub use retry::{Done, Selection, Stays};
-pub use swap::{Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
-pub use trial::{StepTrial, Trial, try_out};
+pub use swap::{InForce, Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
+pub use trial::{Change, Deed, Delivery, StepTrial, Trial, Trials};
 pub use versions::PluginInForce;
 
 use crate::admin::{self, AdminServer};

@@ -2,25 +2,26 @@
 //!
 //! Whatever is wrong, the last good snapshot goes on, and the status says why.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio_util::task::TaskTracker;
 
-use super::candidate::{Candidate, Workshop, plugin_file};
+use super::candidate::{Candidate, Workshop, digests, plugin_file};
 use super::gate::Gate;
 use super::history::History;
 use super::lanes::Lanes;
 use super::privacy::Privacy;
-use super::trial::{Trial, try_out};
+use super::trial::{Trial, Trials};
 use super::versions;
 use crate::Event;
 use crate::config::watch::WatchedFile;
-use crate::config::{self, Settings, settings};
+use crate::config::{self, Settings, Shown, settings};
 use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
@@ -121,6 +122,18 @@ impl RouteStatus {
     }
 }
 
+/// The settings in force, as they may be shown.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct InForce {
+    /// The generation in force.
+    pub generation: u64,
+    /// The settings.
+    #[serde(flatten)]
+    pub shown: Shown,
+    /// The types of the events that came in since the start; nothing where there were too many to note.
+    pub types: Option<BTreeSet<String>>,
+}
+
 /// Owns the snapshot in force and all that the next one is made of.
 pub struct Swapper {
     path: PathBuf,
@@ -151,8 +164,10 @@ struct Parts {
     workshop: Workshop,
     lanes: Lanes,
     generation: u64,
-    /// The settings in force, with the default route.
+    /// The settings in force, with the default route; without events and routes where those are off and nothing is under way.
     settings: Settings,
+    /// The settings as they were read, with the default route.
+    given: Settings,
 }
 
 impl Swapper {
@@ -173,7 +188,13 @@ impl Swapper {
             gate,
             metrics,
             journal,
-            parts: Mutex::new(Parts { workshop, lanes, generation: 0, settings: settings.clone() }),
+            parts: Mutex::new(Parts {
+                workshop,
+                lanes,
+                generation: 0,
+                settings: settings.clone(),
+                given: settings.clone(),
+            }),
             status: RwLock::default(),
             files: RwLock::default(),
             retiring: TaskTracker::new(),
@@ -200,7 +221,6 @@ impl Swapper {
         let environment = |name: &str| std::env::var(name).ok();
         let outcome = match config::load(&self.path, &environment) {
             Ok(loaded) => {
-                loaded.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 let swapped = self.swap(&loaded.settings);
                 *self.files.write() = self.watched(loaded.files, &loaded.settings);
                 swapped
@@ -237,6 +257,7 @@ impl Swapper {
         let mut parts = self.parts.lock();
         let mut settings = with_default_route(settings);
         let mut candidate = parts.workshop.prepare(&settings)?;
+        let given = settings.clone();
         if self.idle(&settings) {
             settings = Settings { host: settings.host, ..Settings::default() };
         }
@@ -249,6 +270,7 @@ impl Swapper {
         let superfluous = parts.lanes.apply(plan);
         parts.workshop.adopt(&mut candidate, &settings.plugins.directory);
         parts.settings.clone_from(&settings);
+        parts.given = given;
         parts.generation += 1;
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
         self.note(&snapshot, &parts.workshop);
@@ -378,6 +400,16 @@ impl Swapper {
         settings.routes.iter().map(|route| RouteStatus::of(route, matched(route))).collect()
     }
 
+    /// The settings in force, secrets hidden.
+    pub fn shown(&self) -> InForce {
+        let parts = self.parts.lock();
+        InForce {
+            generation: parts.generation,
+            shown: Shown::of(&parts.given, digests(parts.workshop.plugins())),
+            types: self.metrics.types(),
+        }
+    }
+
     /// Tries an event on the routes in force, without a trace. Blocks.
     ///
     /// # Errors
@@ -385,7 +417,8 @@ impl Swapper {
     pub fn try_out(&self, event: &Event) -> Result<Vec<Trial>, Refused> {
         let (engine, settings) =
             self.in_force(|workshop, settings| (Arc::clone(workshop.engine()), settings.clone()));
-        Ok(try_out(&engine, &settings, event)?)
+        let tried = Trials::new(&engine, &settings)?.of(event, now_ms());
+        Ok(tried.map_err(|problem| vec![problem])?)
     }
 
     pub(super) fn history(&self) -> History {

@@ -130,7 +130,10 @@ fn step(plugin: &Arc<Plugin>, settings: &Map<String, Value>) -> Result<Step, Str
 }
 
 /// A structured event with what it lacks filled in.
-fn event_of(fields: &Map<String, Value>) -> Result<Event, String> {
+///
+/// # Errors
+/// Why it is none.
+pub(crate) fn event_of(fields: &Map<String, Value>) -> Result<Event, String> {
     let mut whole = Map::new();
     for (name, value) in [("specversion", "1.0"), ("id", "1"), ("source", "/cases"), ("type", "case")] {
         whole.insert(name.into(), value.into());
@@ -175,7 +178,11 @@ fn found(outcome: Outcome) -> Result<(&'static str, Value), String> {
     })
 }
 
-fn structured(event: &Event) -> Result<Value, String> {
+/// An event as the structured JSON that people write.
+///
+/// # Errors
+/// A number in its data that JSON values of this host cannot hold.
+pub(crate) fn structured(event: &Event) -> Result<Value, String> {
     let mut text = Vec::new();
     crate::protocol::json::encode(event, &mut text);
     serde_json::from_slice(&text).map_err(|error| error.to_string())

@@ -24,6 +24,7 @@ mod step;
 mod voice;
 
 pub use cases::{Case, Cases, Tried};
+pub(crate) use cases::{event_of, structured};
 pub use engine::Engine;
 pub use error::{PluginError, Refusal};
 pub use grants::{Grant, Granted};

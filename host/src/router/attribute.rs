@@ -10,7 +10,7 @@ use crate::Event;
 use crate::event::Value;
 
 /// An attribute by its place, where it has one.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Attribute {
     /// `type`
     Type,
@@ -55,6 +55,11 @@ impl Attribute {
             Self::Subject => "subject",
             Self::Named(name) => name,
         }
+    }
+
+    /// Whether it is text in every event that has it.
+    pub(super) fn is_text(&self) -> bool {
+        !matches!(self, Self::Named(_))
     }
 
     /// Its value, where the event has it.

@@ -3,7 +3,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde_json::Value;
+
 use super::attribute::Attribute;
+use super::bound::{Bound, Form};
+use super::decision::{Part, deciding};
 use super::view::View;
 use super::written::Written;
 use super::{cel, sql};
@@ -96,27 +100,51 @@ impl Condition {
         }
     }
 
-    /// The only types that can fulfil it; `None` where any type might.
-    pub(super) fn types(&self) -> Option<Vec<&str>> {
+    /// What events must be to fulfil it.
+    pub(super) fn bound(&self) -> Bound {
         match self {
-            Self::Exact(Attribute::Type, kind) => Some(vec![kind]),
-            Self::Sql(expression) => expression.parsed().types(),
-            // Any one member that limits the types limits the whole.
-            Self::All(conditions) => conditions.iter().find_map(Self::types),
-            Self::Any(conditions) => {
-                conditions.iter().map(Self::types).collect::<Option<Vec<_>>>().map(|types| types.concat())
-            }
-            _ => None,
+            Self::Exact(attribute, text) => Bound::need(attribute, Form::Is, text),
+            Self::Prefix(attribute, text) => Bound::need(attribute, Form::Begins, text),
+            Self::Suffix(attribute, text) => Bound::need(attribute, Form::Ends, text),
+            Self::All(conditions) => Bound::all(conditions.iter().map(Self::bound)),
+            Self::Any(conditions) => Bound::one(conditions.iter().map(Self::bound)),
+            Self::Not(_) => Bound::Open,
+            Self::Sql(expression) => expression.parsed().bound(),
+            Self::Cel(expression) => expression.parsed().bound(),
         }
     }
 
-    /// The first part that decided against the event, or `None` where it holds.
-    pub fn refusal(&self, view: &View<'_>) -> Option<&Condition> {
+    /// The smallest parts that decided about the event: those against it where it does not hold, those for it where it
+    /// does. None where nothing is asked.
+    pub fn deciding(&self, view: &View<'_>) -> Vec<Part> {
+        let mut parts = Vec::new();
+        self.decide(view, &mut parts);
+        parts
+    }
+
+    fn decide(&self, view: &View<'_>, parts: &mut Vec<Part>) {
         match self {
-            _ if self.holds(view) => None,
-            Self::All(conditions) => conditions.iter().find_map(|condition| condition.refusal(view)),
-            _ => Some(self),
+            Self::Not(condition) => condition.decide(view, parts),
+            Self::Any(conditions) if conditions.is_empty() => parts.push(self.part(view, None)),
+            Self::All(conditions) | Self::Any(conditions) => {
+                let operands: Vec<_> = conditions.iter().map(|condition| Ok(condition.holds(view))).collect();
+                let decided = deciding(&operands, matches!(self, Self::Any(_)));
+                conditions[decided].iter().for_each(|condition| condition.decide(view, parts));
+            }
+            Self::Sql(expression) => expression.parsed().deciding(view.event(), parts),
+            Self::Cel(expression) => cel::deciding(expression.text(), view, parts),
+            Self::Exact(attribute, _) | Self::Prefix(attribute, _) | Self::Suffix(attribute, _) => {
+                parts.push(self.part(view, Some(attribute)));
+            }
         }
+    }
+
+    fn part(&self, view: &View<'_>, attribute: Option<&Attribute>) -> Part {
+        let found = |attribute: &Attribute| {
+            (attribute.name().to_owned(), attribute.text(view.event()).map_or(Value::Null, Value::from))
+        };
+        let found = attribute.map(found).into_iter().collect();
+        Part { part: self.to_string(), holds: self.holds(view), error: None, found }
     }
 }
 
@@ -200,7 +228,6 @@ mod tests {
         for (yaml, expected) in cases {
             let event = event();
             assert_eq!(condition(yaml).holds(&View::new(&event)), expected, "{yaml}");
-            assert_eq!(condition(yaml).refusal(&View::new(&event)).is_none(), expected, "{yaml}");
         }
     }
 
@@ -211,16 +238,81 @@ mod tests {
         assert!(holds("com.storytelling.nlp.document.processed"));
         assert!(holds("document.processed"));
         assert!(!holds("com.storytelling.nlp.document.failed"));
-        assert_eq!(rule.types().unwrap(), ["document.processed", "com.storytelling.nlp.document.processed"]);
-        assert!(condition("[{exact: {subject: document.processed}}]").types().is_none());
+        assert_eq!(
+            rule.bound().to_string(),
+            r#"(type is "document.processed" or type is "com.storytelling.nlp.document.processed")"#
+        );
     }
 
     #[test]
-    fn the_deciding_part_reads_as_a_sentence() {
+    fn the_smallest_deciding_parts_read_as_sentences() {
         let event = event();
-        let refusal = |yaml| condition(yaml).refusal(&View::new(&event)).unwrap().to_string();
-        let rule = "[{exact: {source: stage2}}, {not: {prefix: {subject: document/}}}]";
-        assert_eq!(refusal(rule), r#"not (subject begins with "document/")"#);
-        assert_eq!(refusal("[{sql: attempt = 3}, {sql: attempt > 3}]"), "sql (attempt > 3)");
+        let said = |yaml| {
+            let parts = condition(yaml).deciding(&View::new(&event));
+            parts.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        };
+        let cases = [
+            ("[]", ""),
+            ("[{any: []}]", "(no event) is false"),
+            // The first that decides against it, in whatever it stands.
+            (
+                "[{exact: {source: stage2}}, {not: {prefix: {subject: document/}}}]",
+                r#"subject begins with "document/" is true: subject is "document/7""#,
+            ),
+            ("[{exact: {absent: x}}]", r#"absent = "x" is false: absent is absent"#),
+            ("[{sql: attempt = 3}, {sql: attempt > 3 AND type = 'x'}]", "attempt > 3 is false: attempt is 3"),
+            (
+                "[{sql: \"type = 'com.example.done' AND NOT (subject LIKE 'document/%') AND attempt = 3\"}]",
+                r#"subject LIKE 'document/%' is true: subject is "document/7""#,
+            ),
+            (
+                "[{sql: attempt = 1 OR attempt = 2}]",
+                "attempt = 1 is false: attempt is 3\nattempt = 2 is false: attempt is 3",
+            ),
+            (
+                "[{sql: attempt = 3 AND absent = 1}]",
+                "absent = 1 cannot be evaluated: the event has no attribute \"absent\"; ask EXISTS absent first",
+            ),
+            ("[{sql: TRUE XOR TRUE}]", "true XOR true is false"),
+            (
+                "[{cel: \"type == 'com.example.done' && (data.count > 8 || subject.startsWith('x'))\"}]",
+                "data.count > 8 is false: data.count is 7\nsubject.startsWith('x') is false: subject is \"document/7\"",
+            ),
+            ("[{cel: \"!(source == 'stage2')\"}]", "source == 'stage2' is true: source is \"stage2\""),
+            (
+                "[{cel: attempt == 3 && data.nothing > 1}]",
+                "data.nothing > 1 cannot be evaluated: No such key: nothing",
+            ),
+            // What holds, by what it does.
+            (
+                "[{any: [{exact: {source: x}}, {prefix: {source: stage}}]}, {cel: data.count == 7}]",
+                "source begins with \"stage\" is true: source is \"stage2\"\ndata.count == 7 is true: data.count is 7",
+            ),
+        ];
+        for (yaml, expected) in cases {
+            assert_eq!(said(yaml), expected, "{yaml}");
+        }
+    }
+
+    /// A part of a CEL expression is cut out of its text.
+    #[test]
+    fn parts_of_cel_are_what_stands_there() {
+        let event = event();
+        let part = |text: &str| {
+            let rule = Match::Cel(Written::parse(text).unwrap());
+            let parts = Condition::from(&rule).deciding(&View::new(&event));
+            parts.into_iter().map(|part| part.part).collect::<Vec<_>>()
+        };
+        assert_eq!(part("((false)) && true"), ["false"]);
+        assert_eq!(
+            part("source == 'a && b' || source == \"c || d\""),
+            ["source == 'a && b'", "source == \"c || d\""]
+        );
+        assert_eq!(part(r"source == r'\' && false"), [r"source == r'\'"]);
+        assert_eq!(part("source == '''it's && ''' && true // && false"), ["source == '''it's && '''"]);
+        assert_eq!(part("true ? false && true : true || true"), ["true ? false && true : true || true"]);
+        assert_eq!(part("[1, 2].all(n, n > 0 && n < 2) && true"), ["[1, 2].all(n, n > 0 && n < 2)"]);
+        assert_eq!(part("!has(data.count) && true"), ["has(data.count)"]);
+        assert_eq!(part("!false == false"), ["!false == false"]);
     }
 }

@@ -1,29 +1,33 @@
-//! Which routes an event takes: an immutable [`Table`], indexed by event type.
+//! Which routes an event takes: an immutable [`Table`], indexed by what its conditions ask of an event at least.
 //!
-//! A table is built once per snapshot and never changed. A route that names its types (`exact: {type: …}`) costs
-//! nothing for events of other types, so a thousand routes of different types cost what one does.
+//! A table is built once per snapshot and never changed. A route that says what `type`, `source` or `subject` are, or begin
+//! or end with, in whatever dialect, costs nothing for other events, so a thousand routes cost what a few do.
 
 mod attribute;
+mod bound;
 pub mod cel;
 mod condition;
+mod decision;
+mod index;
+mod reach;
 pub mod sql;
 mod times;
 mod view;
 mod written;
 
-use std::collections::HashMap;
-
-use foldhash::fast::FixedState;
 use prometheus_client::metrics::counter::Counter;
 
 pub use attribute::Attribute;
 pub use condition::Condition;
+pub use decision::{Found, Part};
+pub use reach::Reach;
 pub use times::Times;
 pub use view::View;
 pub use written::{Dialect, ParseError, Written};
 
 use crate::Event;
 use crate::config::settings;
+use index::Index;
 
 /// Which events a route takes.
 #[derive(Debug, Default)]
@@ -52,51 +56,46 @@ impl From<&settings::Route> for Rule {
     }
 }
 
-/// The rules of all routes, in the order of the settings.
+/// The rules of all routes.
 #[derive(Debug, Default)]
 pub struct Table {
-    rules: Vec<Rule>,
-    by_type: HashMap<Box<str>, Box<[usize]>, FixedState>,
-    any_type: Box<[usize]>,
+    /// In the order in which they are asked, those with `otherwise` last; each with its place in the settings.
+    rules: Vec<(usize, Rule)>,
+    index: Index,
     parsed: Counter,
 }
 
 impl Table {
     /// Indexes the rules; `parsed` counts the payloads that a condition had parsed.
     pub fn new(rules: impl IntoIterator<Item = Rule>, parsed: Counter) -> Self {
-        let rules: Vec<_> = rules.into_iter().collect();
-        let types: Vec<_> = rules.iter().map(|rule| rule.condition.types()).collect();
-        let candidates = |kind| candidates(&rules, &types, kind);
-        let mut by_type = HashMap::with_hasher(FixedState::default());
-        for kind in types.iter().flatten().flatten() {
-            by_type.entry(Box::from(*kind)).or_insert_with(|| candidates(Some(kind)));
-        }
-        let any_type = candidates(None);
-        Self { by_type, any_type, rules, parsed }
+        let (last, first): (Vec<_>, Vec<_>) =
+            rules.into_iter().enumerate().partition(|(_, rule)| rule.otherwise);
+        let rules: Vec<_> = first.into_iter().chain(last).collect();
+        let bounds: Vec<_> = rules.iter().map(|(_, rule)| rule.condition.bound()).collect();
+        Self { index: Index::new(&bounds), rules, parsed }
     }
 
     /// The indices of the routes that take the event, which was accepted then, Unix milliseconds: in the order of the
     /// settings, those with `otherwise` last. Its payload is parsed once at most.
     pub fn matches<'a>(&'a self, event: &'a Event, at_ms: u64) -> impl Iterator<Item = usize> + 'a {
-        let mut candidates = self.by_type.get(event.kind()).unwrap_or(&self.any_type).iter().copied();
+        let candidates = self.index.candidates(event);
+        let mut rules = (0..).map_while(move |number| Some(&self.rules[candidates.get(number)?]));
         let view = View::new(event);
         let (mut taken, mut stopped) = (false, false);
         std::iter::from_fn(move || {
-            let index = candidates.find(|index| {
-                let otherwise = self.rules[*index].otherwise;
-                stopped |= otherwise && taken;
-                !stopped && self.takes(*index, &view, at_ms)
+            let (index, rule) = rules.find(|(_, rule)| {
+                stopped |= rule.otherwise && taken;
+                !stopped && self.takes(rule, &view, at_ms)
             })?;
-            let rule = &self.rules[index];
             // Those with `otherwise` are among themselves.
             taken |= !rule.otherwise;
             stopped |= rule.stop;
-            Some(index)
+            Some(*index)
         })
     }
 
-    fn takes(&self, index: usize, view: &View<'_>, at_ms: u64) -> bool {
-        let Rule { condition, times, errors, .. } = &self.rules[index];
+    fn takes(&self, rule: &Rule, view: &View<'_>, at_ms: u64) -> bool {
+        let Rule { condition, times, errors, .. } = rule;
         let was_parsed = view.is_parsed();
         let takes = times.contain(at_ms) && condition.holds(view);
         if view.has_failed() {
@@ -107,19 +106,6 @@ impl Table {
         }
         takes
     }
-}
-
-/// The routes that can take an event of that type, in the order in which they are asked; `None` stands for a type that
-/// no route names.
-fn candidates(rules: &[Rule], types: &[Option<Vec<&str>>], kind: Option<&str>) -> Box<[usize]> {
-    let possible = |named: &Option<Vec<&str>>| match (named, kind) {
-        (None, _) => true,
-        (Some(named), Some(kind)) => named.contains(&kind),
-        (Some(_), None) => false,
-    };
-    let indices = types.iter().enumerate().filter(|(_, named)| possible(named)).map(|(index, _)| index);
-    let (last, first): (Vec<_>, Vec<_>) = indices.partition(|index| rules[*index].otherwise);
-    first.into_iter().chain(last).collect()
 }
 
 #[cfg(test)]
@@ -240,10 +226,14 @@ mod tests {
     }
 
     fn any_match() -> impl Strategy<Value = settings::Match> {
-        let leaf = ("type|subject|source", "[abs]{0,2}", 0..5_u8).prop_map(|(name, value, form)| {
+        let leaf = ("type|subject|source|x", "[ab]{0,3}", 0..9_u8).prop_map(|(name, value, form)| {
             let sql = |text: String| settings::Match::Sql(Written::parse(&text).unwrap());
+            let cel = |text: String| settings::Match::Cel(Written::parse(&text).unwrap());
             let map = [(name.clone(), value.clone())].into();
             match form {
+                5 => sql(format!("{name} LIKE '{value}%b' OR {name} LIKE 'a_'")),
+                6 => cel(format!("{name} == '{value}' || {name}.startsWith('{value}a')")),
+                7 => cel(format!("{name}.endsWith('{value}') && {name} in ['a', 'ab', 'bb']")),
                 3 => sql(format!("{name} = '{value}' AND TRUE")),
                 4 => sql(format!("{name} IN ('{value}', 'a')")),
                 0 => settings::Match::Exact(map),
@@ -264,10 +254,10 @@ mod tests {
         /// The index may only leave out what would not have matched.
         #[test]
         fn the_index_changes_no_verdict(
-            routes in proptest::collection::vec(proptest::collection::vec(any_match(), 0..3), 0..8),
-            kind in "[abs]{1,2}",
+            routes in proptest::collection::vec(proptest::collection::vec(any_match(), 0..3), 0..12),
+            (kind, source, subject) in ("[ab]{1,3}", "[ab]{1,3}", "[ab]{1,3}"),
         ) {
-            let event = event(&kind);
+            let event = Event::builder("1", &*source, &*kind).subject(&*subject).build().unwrap();
             let table = table(&routes);
             let slow: Vec<_> = (0..routes.len())
                 .filter(|index| Condition::all_of(&routes[*index]).holds(&View::new(&event)))

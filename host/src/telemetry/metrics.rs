@@ -1,7 +1,7 @@
 //! Every metric: its name, help and labels. Rooms get handles that are resolved once, so that counting on the way of
 //! an event is one atomic addition.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::AtomicU64;
 
 use parking_lot::Mutex;
@@ -474,6 +474,12 @@ impl Metrics {
         };
         let kind = if known { kind } else { "other" }.to_owned();
         self.by_type.get_or_create(&TypeLabel { r#type: kind }).clone()
+    }
+
+    /// The event types that were counted; nothing where there were too many to count them apart.
+    pub fn types(&self) -> Option<BTreeSet<String>> {
+        let types = self.types.lock();
+        (types.len() < Self::MOST_TYPES).then(|| types.iter().cloned().collect())
     }
 
     /// Sets what the journal says of itself: events and seconds, bytes.

@@ -235,6 +235,10 @@ impl Backend for Cluster {
         rounds.outcomes()
     }
 
+    fn place(&self, event: &Event) -> Result<Option<String>, String> {
+        Ok(Some(format!("topic {}, key {:?}", self.settings.topic, self.key(event))))
+    }
+
     async fn close(&mut self) {
         if let Some(producer) = self.producer.take() {
             // It waits for librdkafka's threads. That it is dropped is all that matters here.

@@ -334,6 +334,10 @@ impl Backend for Publisher {
         outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
     }
 
+    fn place(&self, event: &Event) -> Result<Option<String>, String> {
+        subject::fill(&self.subject, event).map(|subject| Some(format!("subject {subject}")))
+    }
+
     async fn close(&mut self) {
         self.connection = None;
     }

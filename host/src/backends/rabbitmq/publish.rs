@@ -76,12 +76,14 @@ impl Publisher {
         Self { name, address, settings, uri, routing_key, open: None, largest: None }
     }
 
+    fn routing_key(&self, event: &Event) -> Result<ShortString, String> {
+        let filled = self.routing_key.fill(event, |value| value.to_owned().into())?;
+        ShortString::try_new(filled)
+            .map_err(|_| "the event's routing key is longer than 255 bytes; change routing_key".into())
+    }
+
     fn message(&self, event: &Event) -> Result<Message, Failure> {
-        let filled =
-            self.routing_key.fill(event, |value| value.to_owned().into()).map_err(Failure::Reject)?;
-        let routing_key = ShortString::try_new(filled).map_err(|_| {
-            Failure::Reject("the event's routing key is longer than 255 bytes; change routing_key".into())
-        })?;
+        let routing_key = self.routing_key(event).map_err(Failure::Reject)?;
         let (properties, body) = match self.settings.content {
             Content::Structured => amqp::encode_structured(event),
             Content::Binary => {
@@ -233,6 +235,11 @@ impl Backend for Publisher {
         self.open = Some(open);
         let outcomes = window.outcomes().into_iter();
         outcomes.map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+    }
+
+    fn place(&self, event: &Event) -> Result<Option<String>, String> {
+        let exchange = &self.settings.exchange;
+        self.routing_key(event).map(|key| Some(format!("exchange {exchange}, routing key {key}")))
     }
 
     async fn close(&mut self) {

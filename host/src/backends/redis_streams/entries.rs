@@ -55,14 +55,14 @@ impl Entries {
 
     /// The stream of each event, or why it can have none.
     pub(super) fn streams(&self, items: &[&Item]) -> Vec<Result<Arc<str>, Failure>> {
-        let stream = |item: &&Item| {
-            if let Some(stream) = &self.stream {
-                return Ok(Arc::clone(stream));
-            }
-            let filled = self.streams.fill(&item.event, |value| value.into());
-            filled.map(Arc::from).map_err(Failure::Reject)
-        };
-        items.iter().map(stream).collect()
+        items.iter().map(|item| self.stream(&item.event).map_err(Failure::Reject)).collect()
+    }
+
+    pub(super) fn stream(&self, event: &Event) -> Result<Arc<str>, String> {
+        match &self.stream {
+            Some(stream) => Ok(Arc::clone(stream)),
+            None => self.streams.fill(event, |value| value.into()).map(Arc::from),
+        }
     }
 
     /// A transaction: all of it or nothing, so that order holds also when one command is refused.

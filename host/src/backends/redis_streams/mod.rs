@@ -20,6 +20,7 @@ use self::place::{Place, Way};
 pub use self::settings::{Cluster, ConnectionPool, Layout, RedisStreams, Sentinel};
 use super::template::Template;
 use super::{Backend, Failure, Item, Outcomes};
+use crate::Event;
 use crate::names::BackendName;
 
 struct Redis {
@@ -83,6 +84,10 @@ impl Backend for Redis {
         let outcomes = self.publish_to(&mut server, batch).await;
         self.server = Some(server);
         outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+    }
+
+    fn place(&self, event: &Event) -> Result<Option<String>, String> {
+        self.entries.stream(event).map(|stream| Some(format!("stream {stream}")))
     }
 
     async fn close(&mut self) {

@@ -6,12 +6,10 @@ use std::time::Duration;
 
 use clap::Args;
 use notify::{RecursiveMode, Watcher};
-use owo_colors::OwoColorize;
 use serde_json::{Value, json};
-use similar::{ChangeTag, TextDiff};
 
 use super::{engine, load, print_json};
-use crate::cli::{Failure, Outcome, say};
+use crate::cli::{Failure, Outcome, colour, diff, say};
 use crate::host::cases_file;
 use crate::plugins::{Cases, Kind, Tried};
 
@@ -125,13 +123,11 @@ fn settled(changes: &Receiver<()>) -> bool {
 }
 
 fn show(tried: &[Tried], kind: Kind) -> Outcome {
-    let colour =
-        std::io::IsTerminal::is_terminal(&std::io::stdout()) && std::env::var_os("NO_COLOR").is_none();
     for tried in tried {
         let word = if tried.passed { "ok" } else { "FAILED" };
         say(format_args!("{word:<7} {} ({})", tried.name, tried.verdict))?;
         if !tried.passed {
-            difference(&tried.expected, &tried.found, colour)?;
+            say(diff::values(&tried.expected, &tried.found, "    ", colour(&std::io::stdout())))?;
         }
     }
     let failed = tried.iter().filter(|tried| !tried.passed).count();
@@ -140,21 +136,6 @@ fn show(tried: &[Tried], kind: Kind) -> Outcome {
         [] => Ok(()),
         verdicts => say(format_args!("no case shows: {}", verdicts.join(", "))),
     }
-}
-
-fn difference(expected: &Value, found: &Value, colour: bool) -> Outcome {
-    let [expected, found] = [expected, found].map(|value| format!("{value:#}\n"));
-    for change in TextDiff::from_lines(&expected, &found).iter_all_changes() {
-        let line = change.value().trim_end_matches('\n');
-        match change.tag() {
-            ChangeTag::Equal => say(format_args!("    {line}"))?,
-            ChangeTag::Delete if colour => say(format_args!("  {}", format_args!("- {line}").red()))?,
-            ChangeTag::Insert if colour => say(format_args!("  {}", format_args!("+ {line}").green()))?,
-            ChangeTag::Delete => say(format_args!("  - {line}"))?,
-            ChangeTag::Insert => say(format_args!("  + {line}"))?,
-        }
-    }
-    Ok(())
 }
 
 /// The verdicts that a plugin of that kind can come to and no case shows.

@@ -3,6 +3,8 @@
 //! An attribute that an event does not have is `null`, so that `subject != null && subject.startsWith('a')` guards
 //! itself. Whatever cannot be evaluated for an event does not match it.
 
+mod bound;
+mod decide;
 mod refusal;
 
 #[cfg(test)]
@@ -14,6 +16,8 @@ use cel::common::types::{CelBool, CelInt, CelNull, CelString};
 use cel::common::value::CowVal;
 use cel::context::VariableResolver;
 use cel::{Context, Env, ExecutionError, Program, Value};
+
+pub(super) use decide::deciding;
 
 use super::view::View;
 use super::written::{Dialect, ParseError};

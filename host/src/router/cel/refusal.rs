@@ -37,13 +37,14 @@ fn no_variable(text: &str, program: &Program) -> Option<ParseError> {
     let known = |name: &str| {
         is_attribute(name) || TYPES.contains(&name) || STANDARD.types().find_type(name).is_some()
     };
-    // A macro declares its own: `data.list.all(Item, Item > 0)`.
-    let declared = |name: &str| {
-        text.match_indices(name).any(|(at, _)| text[at + name.len()..].trim_start().starts_with(','))
-    };
-    let name = names.into_iter().find(|name| !known(name) && !declared(name))?;
+    let name = names.into_iter().find(|name| !known(name) && !declares(text, name))?;
     let help = "names of attributes are lower-case letters and digits; the payload is data";
     Some(ParseError::new(first(text, name), format!("{name:?} cannot be an attribute"), help))
+}
+
+/// Whether a macro in the text declares a variable of that name: `data.list.all(item, item > 0)`.
+pub(super) fn declares(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| text[at + name.len()..].trim_start().starts_with(','))
 }
 
 fn first(text: &str, name: &str) -> Range<usize> {

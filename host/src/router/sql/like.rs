@@ -46,6 +46,14 @@ impl Pattern {
         &self.source
     }
 
+    /// What a text must begin and end with.
+    pub(super) fn ends(&self) -> [String; 2] {
+        let known = |part: &[Option<char>]| part.iter().copied().map_while(|c| c).collect();
+        let last = self.others.as_ref().map_or(&self.first, |(_, last)| last);
+        let end: String = last.iter().rev().copied().map_while(|c| c).collect();
+        [known(&self.first), end.chars().rev().collect()]
+    }
+
     pub(super) fn matches(&self, text: &str) -> bool {
         let Some(rest) = after(&self.first, text) else { return false };
         let Some((middle, last)) = &self.others else { return rest.is_empty() };

@@ -5,11 +5,12 @@
 //! [`Kind`]s are those of the specification. As a condition it holds where it is `true` without an error (1.2).
 //!
 //! `parse` knows the grammar, `token` its words, `problem` what is wrong with a text; `syntax` the tree and how it is
-//! written; `evaluate` the operators, `functions` the table of functions, `like` patterns, `value` types and casts.
+//! written; `evaluate` the operators, `decide` which of them decided, `functions` the table of functions, `like` patterns, `value` types and casts.
 //!
 //! Sections in comments are those of the specification, <https://github.com/cloudevents/spec/blob/main/cesql/spec.md>.
 //! Where its conformance tests say otherwise than its text, the text holds: see `NOT 10` in `cases.yaml`.
 
+mod decide;
 mod error;
 mod evaluate;
 mod functions;
@@ -29,6 +30,8 @@ pub use error::{Error, Kind};
 pub use functions::{FUNCTIONS, Function};
 pub use value::{Type, Value};
 
+use super::bound::Bound;
+use super::decision::Part;
 use super::written::{Dialect, ParseError};
 use crate::Event;
 use syntax::Node;
@@ -77,9 +80,14 @@ impl Expression {
         error.map_or(Ok(value == Value::Boolean(true)), Err)
     }
 
-    /// The only types of events for which it can hold; `None` where any might.
-    pub(super) fn types(&self) -> Option<Vec<&str>> {
-        self.root.types()
+    /// Notes the parts that decided about an event.
+    pub(super) fn deciding(&self, event: &Event, parts: &mut Vec<Part>) {
+        self.root.deciding(event, parts);
+    }
+
+    /// What events must be for it to hold.
+    pub(super) fn bound(&self) -> Bound {
+        self.root.bound()
     }
 }
 

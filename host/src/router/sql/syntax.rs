@@ -6,6 +6,7 @@ use super::functions::Function;
 use super::like::Pattern;
 use super::value::{Type, Value};
 use crate::router::attribute::Attribute;
+use crate::router::bound::{Bound, Form};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Node {
@@ -101,21 +102,48 @@ impl Node {
         }
     }
 
-    /// The only types of events for which it can be true; `None` where any might.
-    pub(super) fn types(&self) -> Option<Vec<&str>> {
+    /// What events must be for it to be true. Only of attributes that are text in every event.
+    pub(super) fn bound(&self) -> Bound {
         match self {
             Self::Chain(first, rest) => match (&**first, &**rest) {
-                (Self::Attribute(Attribute::Type), [(Operator::Equal, kind)])
-                | (kind, [(Operator::Equal, Self::Attribute(Attribute::Type))]) => Some(vec![kind.text()?]),
-                (_, rest) if rest.iter().all(|(operator, _)| *operator == Operator::And) => {
-                    first.types().or_else(|| rest.iter().find_map(|(_, node)| node.types()))
+                (Self::Attribute(attribute), [(Operator::Equal, value)])
+                | (value, [(Operator::Equal, Self::Attribute(attribute))])
+                    if attribute.is_text() =>
+                {
+                    value.text().map_or(Bound::Open, |text| Bound::need(attribute, Form::Is, text))
                 }
-                _ => None,
+                (_, rest) => {
+                    let all = |wanted: Operator| rest.iter().all(|(operator, _)| *operator == wanted);
+                    let bounds = || {
+                        std::iter::once(&**first).chain(rest.iter().map(|(_, node)| node)).map(Self::bound)
+                    };
+                    match (all(Operator::And), all(Operator::Or)) {
+                        (true, _) => Bound::all(bounds()),
+                        (_, true) => Bound::one(bounds()),
+                        _ => Bound::Open,
+                    }
+                }
             },
-            Self::In(node, set) if **node == Self::Attribute(Attribute::Type) => {
-                set.iter().map(Self::text).collect()
-            }
-            _ => None,
+            Self::In(node, set) => match &**node {
+                Self::Attribute(attribute) if attribute.is_text() => {
+                    let is = |node: &Self| {
+                        node.text().map_or(Bound::Open, |text| Bound::need(attribute, Form::Is, text))
+                    };
+                    Bound::one(set.iter().map(is))
+                }
+                _ => Bound::Open,
+            },
+            Self::Like(node, pattern) => match &**node {
+                Self::Attribute(attribute) if attribute.is_text() => {
+                    let [begin, end] = pattern.ends();
+                    let need = |form, text: String| {
+                        if text.is_empty() { Bound::Open } else { Bound::need(attribute, form, &text) }
+                    };
+                    Bound::all([need(Form::Begins, begin), need(Form::Ends, end)])
+                }
+                _ => Bound::Open,
+            },
+            _ => Bound::Open,
         }
     }
 

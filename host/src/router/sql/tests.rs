@@ -267,26 +267,6 @@ fn a_string_does_not_grow_without_end() {
     assert_eq!(outcome(&text, &event), (json!(0), json!("generic")));
 }
 
-#[test]
-fn the_types_that_it_can_hold_for_are_known() {
-    let types = |text| Expression::parse(text).unwrap().types().map(|types| types.join(" "));
-    let limited = [
-        ("type = 'a'", "a"),
-        ("'a' = type", "a"),
-        ("type IN ('a', 'b')", "a b"),
-        ("subject LIKE 'x%' AND type = 'a' AND TRUE", "a"),
-        ("(type = 'a' AND TRUE) AND TRUE", "a"),
-    ];
-    for (text, wanted) in limited {
-        assert_eq!(types(text).as_deref(), Some(wanted), "{text}");
-    }
-    for text in
-        ["type = 'a' OR TRUE", "type != 'a'", "type = subject", "type IN ('a', subject)", "NOT type = 'a'"]
-    {
-        assert_eq!(types(text), None, "{text}");
-    }
-}
-
 /// Any expression, with more parentheses than it needs.
 fn expressions() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![

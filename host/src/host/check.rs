@@ -1,0 +1,31 @@
+//! What a swap would refuse, found without a host.
+
+use std::sync::Arc;
+
+use super::candidate::{Candidate, Workshop};
+use super::privacy::Privacy;
+use super::{cache_directory, lanes};
+use crate::config::{self, Settings};
+use crate::plugins::{Buckets, Engine};
+use crate::telemetry::Metrics;
+
+/// Loads plugins, starts steps, runs the cases beside plugins and reads the settings of backends; connects to nothing. Blocks.
+///
+/// # Errors
+/// Every problem at once, each a sentence that names what it is about, and the mend.
+pub fn check(settings: &Settings) -> Result<Candidate, Vec<String>> {
+    let engine = Engine::new(Some(&cache_directory(settings))).map_err(|error| vec![error.to_string()])?;
+    let workshop = Workshop::new(engine, Arc::new(Metrics::new()), Buckets::in_memory(), 1);
+    let prepared = workshop.prepare(settings);
+    let mut problems = prepared.as_ref().err().cloned().unwrap_or_default();
+    let enabled = settings.events.as_ref().is_some_and(|events| events.enabled);
+    // Of a host that publishes nothing no backend is opened.
+    for spec in config::backends(settings).into_iter().filter(|_| enabled) {
+        problems.extend(lanes::open(&spec, &settings.host.data).err());
+    }
+    if let Some(spec) = config::dead_letter_backend(settings).filter(|_| enabled) {
+        problems.extend(lanes::open_letters(&spec, &settings.host.data).err());
+    }
+    problems.extend(Privacy::new(&settings.privacy).err().map(|problem| format!("privacy: {problem}")));
+    if problems.is_empty() { prepared } else { Err(problems) }
+}
