@@ -26,7 +26,9 @@ pub(super) struct Validate {
 impl Validate {
     pub(super) fn run(self) -> Outcome {
         let environment = |name: &str| std::env::var(name).ok();
-        let loaded = match config::load(&self.file, &environment) {
+        let loaded = config::load(&self.file, &environment);
+        let loaded = loaded.and_then(|loaded| loaded.check_backends().map(|()| loaded));
+        let loaded = match loaded {
             Ok(loaded) => loaded,
             Err(faults) if self.json => {
                 say(serde_json::json!({ "valid": false, "faults": faults.to_json() }))?;

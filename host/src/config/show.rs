@@ -1,43 +1,43 @@
 //! The effective settings with secrets hidden.
 
-use serde_json::Value;
+use serde_json::Value as Json;
 
-use super::Settings;
+use super::Loaded;
+use super::secrets::HIDDEN;
+use super::tree::Value;
 
-const HIDDEN: &str = "(hidden)";
-const SECRETS: [&str; 9] =
-    ["password", "secret", "token", "api_key", "bearer", "credential", "sasl_username", "private", "nkey"];
-
-/// The settings as JSON; passwords in urls, tokens, keys and header values are hidden.
-pub fn show(settings: &Settings) -> Value {
+/// The settings as JSON; passwords in urls, tokens, keys, header values and what came from files of secrets are hidden.
+pub fn show(loaded: &Loaded) -> Json {
     // Settings are maps, lists and scalars: this cannot fail.
-    let mut json = serde_json::to_value(settings).unwrap_or_default();
-    hide(&mut json, "");
+    let mut json = serde_json::to_value(&loaded.settings).unwrap_or_default();
+    let mut found = Vec::new();
+    loaded.tree.secrets(&mut Vec::new(), &mut found);
+    for (way, node) in found {
+        let Value::Scalar { shown: Some(shown), .. } = &node.value else { continue };
+        if let Some(value) = at(&mut json, &way) {
+            *value = shown.as_str().into();
+        }
+    }
+    hide_user(&mut json);
     json
 }
 
-fn hide(json: &mut Value, key: &str) {
-    let secret = SECRETS.iter().any(|word| key.to_lowercase().contains(word)) || key == "headers";
-    match json {
-        Value::Object(map) if key == "headers" => map.values_mut().for_each(|value| *value = HIDDEN.into()),
-        Value::Object(map) => map.iter_mut().for_each(|(key, value)| hide(value, key)),
-        Value::Array(items) if secret => items.iter_mut().for_each(|item| *item = HIDDEN.into()),
-        Value::Array(items) => items.iter_mut().for_each(|item| hide(item, key)),
-        Value::String(text) if secret && !text.is_empty() => *text = HIDDEN.into(),
-        Value::String(text) => {
-            if let Some(shown) = without_password(text) {
-                *text = shown;
-            }
-        }
-        _ => {}
-    }
+fn at<'a>(json: &'a mut Json, way: &[String]) -> Option<&'a mut Json> {
+    way.iter().try_fold(json, |json, part| match json {
+        Json::Object(map) => map.get_mut(part),
+        Json::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
+        _ => None,
+    })
 }
 
-/// `redis://user:password@host` as `redis://user:(hidden)@host`. What stands there alone may be a token.
-fn without_password(text: &str) -> Option<String> {
-    let (scheme, rest) = text.split_once("://")?;
-    let authority = &rest[..rest.find('/').unwrap_or(rest.len())];
-    let (userinfo, _) = authority.rsplit_once('@')?;
-    let shown = userinfo.split_once(':').map_or(HIDDEN.into(), |(user, _)| format!("{user}:{HIDDEN}"));
-    Some(format!("{scheme}://{shown}{}", &rest[userinfo.len()..]))
+/// The user of SASL is an API key, half of the credentials, where Kafka is a service.
+fn hide_user(json: &mut Json) {
+    match json {
+        Json::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
+            Json::String(text) if key == "sasl_username" && !text.is_empty() => *value = HIDDEN.into(),
+            other => hide_user(other),
+        }),
+        Json::Array(items) => items.iter_mut().for_each(hide_user),
+        _ => {}
+    }
 }

@@ -31,7 +31,7 @@ fn parse(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String
 }
 
 macro_rules! unit {
-    ($(#[$doc:meta])* $name:ident, $pattern:literal, $what:literal, $parse:expr) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $what:literal, $examples:expr, $parse:expr) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = Cow::<'de, str>::deserialize(deserializer)?;
@@ -51,7 +51,7 @@ macro_rules! unit {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $what })
+                json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": $examples })
             }
         }
     };
@@ -61,7 +61,13 @@ macro_rules! unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-unit!(Span, "^[0-9]+ *(ms|s|m|h|d)$", "a length of time: 50ms, 5s, 10m, 24h, 7d", Span::parse);
+unit!(
+    Span,
+    "^[0-9]+ *(ms|s|m|h|d)$",
+    "a length of time: 50ms, 5s, 10m, 24h, 7d",
+    ["50ms", "5s", "24h"],
+    Span::parse
+);
 
 impl Span {
     /// So many milliseconds.
@@ -95,6 +101,7 @@ unit!(
     Size,
     "^[0-9]+ *(B|kB|MB|GB|KiB|MiB|GiB|TiB)$",
     "a size in bytes: 512B, 64KiB, 32MiB, 1GiB",
+    ["64KiB", "32MiB", "1GiB"],
     Size::parse
 );
 
