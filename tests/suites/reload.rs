@@ -138,7 +138,9 @@ async fn included_files_and_secrets_are_watched_and_no_event_is_lost() {
     names(&host, &["started"]).await;
 
     // Each change is taken up by itself; after each, the events of its types arrive.
-    let sent = |count: usize| async { redis.stream("nlp-events").has(count).await };
+    let sent = async |count: usize| {
+        redis.stream("nlp-events").has(count).await;
+    };
     host.send_all(&[stories::started(), stories::completed()]).await;
     sent(1).await;
     put("rules.d/20-completed.yaml", &rule("completed", stories::COMPLETED));

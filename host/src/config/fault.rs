@@ -65,7 +65,8 @@ pub struct Faults {
 impl Faults {
     /// Faults one by one, each with its lines.
     fn reports(&self) -> impl Iterator<Item = Report<'_>> {
-        let lines = |place: &Place| Lines { place: place.clone(), source: self.sources.get(place.file) };
+        let sources = &self.sources;
+        let lines = move |place: &Place| Lines { place: place.clone(), source: sources.get(place.file) };
         self.faults.iter().map(move |fault| {
             let also = fault.also.as_ref().map(lines);
             let (beside, elsewhere) = match also {
@@ -82,11 +83,12 @@ impl Faults {
         let mut found = Vec::new();
         tree.secrets(&mut Vec::new(), &mut found);
         for fault in &mut self.faults {
-            for (_, node) in found.iter().filter(|(_, node)| node.place == fault.place) {
+            let place = fault.place.clone();
+            for (_, node) in found.iter().filter(|(_, node)| node.place == place) {
                 let Value::Scalar { text, shown: Some(shown), .. } = &node.value else { continue };
                 let quoted = serde_json::Value::from(text.as_str()).to_string();
-                let quoted = &quoted[1..quoted.len() - 1];
-                fault.say(|said| said.replace(quoted, shown).replace(text, shown));
+                let (quoted, typed) = (&quoted[1..quoted.len() - 1], node.to_json().to_string());
+                fault.say(|said| said.replace(quoted, shown).replace(text, shown).replace(&typed, shown));
             }
             fault.say(|said| secrets::hide(said).into_owned());
         }

@@ -29,8 +29,8 @@ pub(super) struct Reading<'a> {
     pub(super) faults: Faults,
     /// Every file and directory that was looked at, there or not.
     pub(super) watched: Vec<WatchedFile>,
-    /// The files that include the one that is being read, from the first one on.
-    way: Vec<PathBuf>,
+    /// The files that include the one that is being read, from the first one on: in truth, and as they are called.
+    way: Vec<(PathBuf, PathBuf)>,
     /// Every file of settings, and where it is included.
     seen: Vec<(PathBuf, Place)>,
 }
@@ -48,7 +48,7 @@ impl<'a> Reading<'a> {
     pub(super) fn whole(&mut self, path: &Path) -> Option<Node> {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         self.seen.push((real.clone(), Place::default()));
-        self.way.push(real);
+        self.way.push((real, path.to_owned()));
         let mut tree = self.one(path)?;
         self.inner(&mut tree, path);
         Some(tree)
@@ -103,7 +103,7 @@ impl<'a> Reading<'a> {
     /// Puts in what is to be put in, and marks what is secret. Where the file's own text holds some of it is returned.
     fn interpolated(&mut self, tree: &mut Node, text: &str, path: &Path) -> Vec<Range<usize>> {
         let Self { env, faults, watched, .. } = self;
-        let mut file = |name: &str| secret(&path.with_file_name(name), watched);
+        let mut file = |name: &str| secret(&beside(path, name), watched);
         let mut lookup = Lookup { env: *env, file: &mut file };
         let (mut learnt, mut in_file) = (Vec::new(), Vec::new());
         let marked = |key: &str| key == "headers" || secrets::is_secret(key);
@@ -126,12 +126,14 @@ impl<'a> Reading<'a> {
             } else {
                 found.extend(secrets::within(value));
             }
-            if let Some(written) = text.get(node.place.bytes.clone()).filter(|_| !found.is_empty()) {
-                let parts: Vec<&str> = found.iter().filter_map(|range| value.get(range.clone())).collect();
-                in_file.extend(written_secrets(written, &parts, node.place.bytes.start));
-                learnt.extend(parts.into_iter().map(str::to_owned));
-                *shown = Some(secrets::without(value, found));
+            if found.is_empty() {
+                return;
             }
+            let parts: Vec<&str> = found.iter().filter_map(|range| value.get(range.clone())).collect();
+            let written = text.get(node.place.bytes.clone()).unwrap_or_default();
+            in_file.extend(written_secrets(written, &parts, node.place.bytes.start));
+            learnt.extend(parts.into_iter().map(str::to_owned));
+            *shown = Some(secrets::without(value, found));
         });
         secrets::learn(&learnt);
         in_file
@@ -144,7 +146,7 @@ impl<'a> Reading<'a> {
         let (text, at) = (text.clone(), node.place.clone());
         let mut routes = Vec::new();
         if !text.is_empty() {
-            let beside = path.with_file_name(&text);
+            let beside = beside(path, &text);
             // Where nothing is beside this file, it counts from the working directory, as all other paths do.
             let named =
                 if beside.exists() || !Path::new(&text).exists() { beside } else { text.clone().into() };
@@ -173,7 +175,7 @@ impl<'a> Reading<'a> {
     /// `include:` names files, directories and patterns, which are put together with this file.
     fn includes(&mut self, tree: &mut Node, path: &Path) {
         let Some(include) = tree.take("include") else { return };
-        let entries = match &include.value {
+        let entries: &[Node] = match &include.value {
             _ if include.is_null() => &[],
             Value::Scalar { .. } => std::slice::from_ref(&include),
             Value::List(items) => items.as_slice(),
@@ -194,7 +196,7 @@ impl<'a> Reading<'a> {
                 continue;
             }
             let help = "a relative path counts from the directory of this file";
-            for file in self.named(&path.with_file_name(text), &entry.place, "", help) {
+            for file in self.named(&beside(path, text), &entry.place, "", help) {
                 if let Some(part) = self.included(&file, &entry.place) {
                     merge(tree, part, "", &mut self.faults.faults);
                 }
@@ -209,7 +211,7 @@ impl<'a> Reading<'a> {
         let found = if path.is_dir() {
             self.watched.push(WatchedFile::now(path.to_owned()));
             let yaml = |name: &str| name.ends_with(".yaml") || name.ends_with(".yml");
-            listed(path, &|name| !name.starts_with('.') && yaml(name))
+            listed(path, &|name: &str| !name.starts_with('.') && yaml(name))
         } else if is_pattern(&path.to_string_lossy()) && !path.exists() {
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             let directory = directory.unwrap_or(Path::new("."));
@@ -222,7 +224,7 @@ impl<'a> Reading<'a> {
             let options = MatchOptions { require_literal_leading_dot: true, ..MatchOptions::new() };
             Pattern::new(&name)
                 .map_err(|error| io::Error::other(error.msg))
-                .and_then(|pattern| listed(directory, &|name| pattern.matches_with(name, options)))
+                .and_then(|pattern| listed(directory, &|name: &str| pattern.matches_with(name, options)))
         } else {
             std::fs::metadata(path).map(|_| vec![path.to_owned()])
         };
@@ -239,8 +241,9 @@ impl<'a> Reading<'a> {
     fn included(&mut self, path: &Path, at: &Place) -> Option<Node> {
         let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let shown = path.display();
-        if let Some(start) = self.way.iter().position(|file| *file == real) {
-            let way: Vec<_> = self.way[start..].iter().chain([&real]).map(|file| short(file)).collect();
+        if let Some(start) = self.way.iter().position(|(file, _)| *file == real) {
+            let way = self.way[start..].iter().map(|(_, file)| file.display().to_string());
+            let way: Vec<_> = way.chain([shown.to_string()]).collect();
             let message = format!("{shown} includes itself: {}", way.join(" → "));
             self.fault(Fault::new(at.clone(), message).help("take one of them out"));
             return None;
@@ -260,7 +263,7 @@ impl<'a> Reading<'a> {
             return None;
         }
         self.seen.push((real.clone(), at.clone()));
-        self.way.push(real);
+        self.way.push((real, path.to_owned()));
         let tree = self.one(path).and_then(|tree| {
             let mut tree = self.as_settings(tree)?;
             self.inner(&mut tree, path);
@@ -293,6 +296,11 @@ impl<'a> Reading<'a> {
         let key = Key { place: place.clone(), name: "routes".into() };
         Some(Node { place, value: Value::Map(vec![(key, routes)]) })
     }
+}
+
+/// A path that a file names.
+fn beside(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
 }
 
 /// Puts what another file says to what is there: sections key by key, lists of sections one after the other. Any other
@@ -371,7 +379,7 @@ fn secret(path: &Path, files: &mut Vec<WatchedFile>) -> Result<Option<String>, W
 
 /// Pipes and devices are read once; files and what is not there are watched.
 fn watched(path: &Path, bytes: Option<&[u8]>) -> Option<WatchedFile> {
-    let regular = std::fs::metadata(path).map_or(true, |meta| meta.is_file());
+    let regular = !std::fs::metadata(path).is_ok_and(|meta| !meta.is_file());
     let now = || WatchedFile::now(path.to_owned());
     let read = |bytes| WatchedFile { path: path.to_owned(), digest: Some(Digest::of(bytes)) };
     regular.then(|| bytes.map_or_else(now, read))
@@ -395,11 +403,4 @@ fn listed(directory: &Path, wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Pat
     let mut files: Vec<_> = entries.map(|entry| entry.path()).filter(is_wanted).collect();
     files.sort();
     Ok(files)
-}
-
-/// The last two parts of a path, which tell it from its neighbours.
-fn short(path: &Path) -> String {
-    let name = path.file_name().unwrap_or(path.as_os_str());
-    let parent = path.parent().and_then(Path::file_name);
-    parent.map_or(PathBuf::from(name), |parent| Path::new(parent).join(name)).display().to_string()
 }

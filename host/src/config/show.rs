@@ -34,7 +34,7 @@ fn at<'a>(json: &'a mut Json, way: &[String]) -> Option<&'a mut Json> {
 fn hide_user(json: &mut Json) {
     match json {
         Json::Object(map) => map.iter_mut().for_each(|(key, value)| match value {
-            Json::String(text) if key == "sasl_username" && !text.is_empty() => *value = HIDDEN.into(),
+            Json::String(text) if key == "sasl_username" && !text.is_empty() => *text = HIDDEN.into(),
             other => hide_user(other),
         }),
         Json::Array(items) => items.iter_mut().for_each(hide_user),
