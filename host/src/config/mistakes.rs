@@ -87,6 +87,13 @@ const SETTINGS: &[Mistake] = &[
         "a share of more than all",
         "routes: [{ name: r, steps: [{ plugin: p, canary: { plugin: p, percent: 101 } }], deliver: [l] }]",
     ),
+    ("a time of the day without its zero", "routes: [{ name: r, times: [{ from: '8:00' }], deliver: [l] }]"),
+    ("a time zone that is none", "routes: [{ name: r, times: [{ zone: Atlantis }], deliver: [l] }]"),
+    ("a day that is misspelt", "routes: [{ name: r, times: [{ days: [monday] }], deliver: [l] }]"),
+    ("a share in percent", "routes: [{ name: r, sample: { share: 10 }, deliver: [l] }]"),
+    ("a window without a unit", "routes: [{ name: r, dedup: { window: 60 }, deliver: [l] }]"),
+    ("no rate at all", "routes: [{ name: r, rate: 0, deliver: [l] }]"),
+    ("an order by what is no attribute", "routes: [{ name: r, order_by: data.id, deliver: [l] }]"),
     ("a variable that is not set", "events: { webhook: { headers: { X: '${NOT_SET}' } } }"),
     ("a variable that is not closed", "events: '${OPEN'"),
     ("a variable without a name", "host: { listen: '${}' }"),
@@ -114,8 +121,8 @@ const SEVERAL: &[(&str, &[(&str, &str)])] = &[
         "two routes of one name in two files",
         &[
             ("s.yaml", "include: rules\nevents: { backend: local }"),
-            ("rules/a.yaml", "{ name: r, deliver: [local] }"),
-            ("rules/b.yaml", "[{ name: r, deliver: [local] }]"),
+            ("rules/a.yaml", "routes: [{ name: r, deliver: [local] }]"),
+            ("rules/b.yaml", "routes: [{ name: r, deliver: [local] }]"),
         ],
     ),
     (
@@ -133,7 +140,30 @@ const SEVERAL: &[(&str, &[(&str, &str)])] = &[
 ];
 
 /// What no schema of one file can see, and why.
-const UNSEEN: &[(&str, &str)] = &[];
+const UNSEEN: &[(&str, &str)] = &[
+    ("no backend", "the environment or another file may name one"),
+    ("two backends of one name", "it compares no items of a list"),
+    ("dead letters for nobody", "it knows no names that are given elsewhere"),
+    ("a certificate that is not there", "it is on the disk"),
+    ("a field that is no path", "a path has a grammar of its own"),
+    ("rules that are not there", "they are on the disk"),
+    ("a backend that nobody configured", "it knows no names that are given elsewhere"),
+    ("two routes of one name", "it compares no items of a list"),
+    ("an expression that is none", "an expression has a grammar of its own"),
+    ("a plugin that is not there", "it is on the disk"),
+    ("a time zone that is none", "the system knows the zones"),
+    ("a variable that is not set", "it is in the environment"),
+    ("a secret in a file that is not there", "it is on the disk"),
+    ("a secret in no file", "any text may stand there"),
+    ("an include of itself", "it does not know what the file is called"),
+    ("an include that is not there", "it is on the disk"),
+    ("one setting in two files", "it sees one file"),
+    ("two routes of one name in two files", "it sees one file"),
+    ("files that include one another", "it sees one file"),
+    ("a file that is included twice", "it sees one file"),
+    ("settings among rules", "it sees one file"),
+    ("an authority that is not there", "it is on the disk"),
+];
 
 /// In the section of a backend, which is in force.
 const MISTAKES: &[(&str, &[Mistake])] = &[

@@ -80,11 +80,16 @@ fn by_type(root: &mut Value) {
         "default": null,
         "anyOf": [{ "enum": Events::KINDS }, { "type": "null" }],
     });
+    root["$defs"]["Events"]["not"] = json!({
+        "properties": { "backend": { "type": "string" }, "backends": { "type": "array", "minItems": 1 } },
+        "required": ["backend", "backends"],
+    });
 }
 
 /// What may stand in files of its own.
 fn several_files(root: &mut Value) {
-    let path = json!({ "type": "string", "minLength": 1 });
+    // Wildcards stand in the last part.
+    let path = json!({ "type": "string", "minLength": 1, "pattern": r"^([^*?\[]*/)?[^/]*/?$" });
     root["properties"]["include"] = json!({
         "description": "Files that are put together with this one: paths, directories of `.yaml` files, or patterns such as `rules.d/*.yaml`. They count from the directory of this file.",
         "default": [],

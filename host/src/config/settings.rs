@@ -618,6 +618,7 @@ impl Grants {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Unique among the routes.
+    #[schemars(example = "processed-to-embedding")]
     pub name: RouteName,
     /// Which events; all conditions must hold. Without any, every event.
     #[serde(rename = "match", default)]
@@ -640,7 +641,7 @@ pub struct Route {
     /// The most events a second; what is more is dropped and counted. To delay instead, set the backend's
     /// `delivery.rate`.
     #[serde(default)]
-    #[schemars(range(min = 0.001))]
+    #[schemars(range(min = 0.001), example = 100.0)]
     pub rate: Option<f64>,
     /// The attribute whose values keep their order on this route: `subject`, `source`, `partitionkey`, …; `id` for none.
     /// Where it or the attribute is absent: `partitionkey`, else `subject`, else `source`.
@@ -650,6 +651,7 @@ pub struct Route {
     #[serde(default)]
     pub steps: Vec<Step>,
     /// Names of backends.
+    #[schemars(length(min = 1), example = ["redis_streams"])]
     pub deliver: Vec<BackendName>,
 }
 
@@ -711,7 +713,7 @@ pub enum Day {
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// How large a share, from 0 to 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), example = 0.1)]
     pub share: f64,
     /// The attribute by whose value an event is in or out: `subject` keeps or leaves out a document with all of its events.
     /// `id` where absent.

@@ -133,7 +133,13 @@ impl fmt::Display for Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock(pub u16);
 
-unit!(Clock, "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$", "a time of the day: 08:30", Clock::parse);
+unit!(
+    Clock,
+    "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$",
+    "a time of the day: 08:30",
+    ["08:30", "24:00"],
+    Clock::parse
+);
 
 impl Clock {
     /// Reads `08:30`, and `24:00` for the end of a day.
@@ -161,7 +167,7 @@ impl fmt::Display for Clock {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone(pub jiff::tz::TimeZone);
 
-unit!(Zone, "^[A-Za-z]", "a time zone: Europe/Berlin, UTC", Zone::parse);
+unit!(Zone, "^[A-Za-z]", "a time zone: Europe/Berlin, UTC", ["Europe/Berlin", "UTC"], Zone::parse);
 
 impl Zone {
     /// Reads `Europe/Berlin`.

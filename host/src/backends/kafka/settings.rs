@@ -97,7 +97,10 @@ pub struct Kafka {
     /// Create the topic if it is missing, with the broker's defaults.
     pub auto_create: bool,
     /// More properties of librdkafka, by its names; values are text.
-    #[schemars(example = serde_json::json!({ "socket.keepalive.enable": "true" }))]
+    #[schemars(
+        example = serde_json::json!({ "socket.keepalive.enable": "true" }),
+        extend("propertyNames" = { "not": { "enum": taken() } })
+    )]
     pub properties: BTreeMap<String, String>,
 }
 
@@ -288,6 +291,11 @@ const FIXED: [&str; 8] = [
     "queuing.strategy",
     "transactional.id",
 ];
+
+/// Properties that cannot be set by their own names.
+fn taken() -> Vec<&'static str> {
+    KEYS.iter().map(|(property, _)| *property).chain(FIXED).collect()
+}
 
 impl Settings for Kafka {
     fn open(self, name: BackendName, _: &Path) -> Result<Vec<Target>, String> {

@@ -41,7 +41,12 @@ const MENDED_BY_HAND: Duration = Duration::from_secs(5);
 )]
 pub struct Nats {
     /// Servers of one cluster, tried in a random order: `nats://host:4222`, or `tls://` where TLS is a must.
-    #[schemars(length(min = 1), inner(regex(pattern = r"^((nats|tls)://)?([^/@]*@)?[^/@]*$")))]
+    #[schemars(
+        length(min = 1),
+        inner(regex(
+            pattern = r"^((nats|tls)://)?([^/@]*@)?(\[[^\]/@]*\]|[^/@:\[\]]*)(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$"
+        ))
+    )]
     pub servers: Vec<String>,
     /// The subject of each event. `{type}`, `{subject}` and any other attribute in braces stand for its value, in which
     /// what a subject must not contain is percent-encoded.

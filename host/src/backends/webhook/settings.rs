@@ -25,7 +25,10 @@ pub struct Webhook {
     #[schemars(length(min = 1), inner(regex(pattern = r"^https?://")), example = ["https://stage3.example.com/webhook/nlp"])]
     pub urls: Vec<String>,
     /// Headers of every request, such as credentials.
-    #[schemars(example = serde_json::json!({ "X-API-Key": "${WEBHOOK_API_KEY}" }))]
+    #[schemars(
+        example = serde_json::json!({ "X-API-Key": "${WEBHOOK_API_KEY}" }),
+        extend("propertyNames" = { "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
+    )]
     pub headers: BTreeMap<String, String>,
     /// Seconds until a request is given up and tried again.
     #[schemars(range(min = 1))]
