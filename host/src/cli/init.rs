@@ -55,7 +55,7 @@ impl Init {
         let schema = format!("{:#}\n", crate::config::schema());
         let files = [
             ("config/settings.yaml", SETTINGS),
-            ("config/settings.schema.json", &schema),
+            ("config/settings.schema.json", schema.as_str()),
             ("events/sample.json", SAMPLE),
             ("plugins/README.md", PLUGINS),
         ];

@@ -107,19 +107,26 @@ pub(super) fn starred(text: &str, mut secret: Vec<Range<usize>>) -> String {
     out
 }
 
-/// What may be a secret in a text that is no YAML: the rest of a line after a key of such a name, and passwords in URLs.
+/// What may be a secret in a text that is no YAML: what follows a key of such a name, on its line or indented below, and
+/// passwords in URLs.
 pub(super) fn suspected(text: &str) -> Vec<Range<usize>> {
     let mut found = within(text);
-    let mut start = 0;
+    let (mut start, mut below) = (0, None);
     for line in text.split_inclusive('\n') {
-        let lower = line.to_ascii_lowercase();
-        let named = WORDS.iter().filter_map(|word| lower.find(word)).min();
-        if let Some(colon) = named.and_then(|at| Some(at + lower[at..].find(':')?)) {
-            found.push(start + colon + 1..start + line.trim_end().len());
+        let (end, indent) = (start + line.trim_end().len(), line.len() - line.trim_start().len());
+        let is_item = line.trim_start().starts_with('-');
+        if below.is_some_and(|outer| indent > outer || indent == outer && is_item || end == start) {
+            found.push(start + indent..end);
+        } else {
+            let lower = line.to_ascii_lowercase();
+            let named = WORDS.iter().chain(["headers"].iter()).filter_map(|word| lower.find(word)).min();
+            let colon = named.and_then(|at| Some(at + lower[at..].find(':')?));
+            found.extend(colon.map(|colon| start + colon + 1..end));
+            below = colon.filter(|colon| start + colon + 1 >= end).map(|_| indent);
         }
         start += line.len();
     }
-    found.retain(|range| !range.is_empty());
+    found.retain(|range| range.start < range.end);
     found
 }
 
@@ -253,6 +260,9 @@ mod tests {
     fn what_is_no_yaml_is_looked_through_by_lines() {
         let text = "a: 1\n  password: \"pw\nb: [redis://u:pw@h\n";
         assert_eq!(starred(text, suspected(text)), "a: 1\n  password:****\nb: [redis://u:**@h\n");
+        let below = "headers:\n  X: hush\n\n  Y: [\ntokens:\n- hush\nc: d\n";
+        let shown = starred(below, suspected(below));
+        assert_eq!(shown, "headers:\n  *******\n\n  ****\ntokens:\n******\nc: d\n");
     }
 
     proptest! {

@@ -88,11 +88,11 @@ impl Events {
 #[serde(deny_unknown_fields)]
 pub struct SchemaRegistry {
     /// Where it is.
-    #[schemars(example = "http://registry:8081")]
+    #[schemars(example = &"http://registry:8081")]
     pub url: String,
     /// The compatibility that new schemas must keep, such as BACKWARD.
     #[serde(default)]
-    #[schemars(example = "BACKWARD")]
+    #[schemars(example = &"BACKWARD")]
     pub compatibility: Option<String>,
 }
 
@@ -102,11 +102,11 @@ pub struct SchemaRegistry {
 pub struct BackendEntry {
     /// What routes call it in `deliver`; its type where absent.
     #[serde(default)]
-    #[schemars(example = "stage3")]
+    #[schemars(example = &"stage3")]
     pub name: Option<BackendName>,
     /// Its type: `redis_streams`, `kafka`, `nats`, `rabbitmq`, `webhook`, `local`, `stdout`.
     #[serde(rename = "type")]
-    #[schemars(example = "kafka")]
+    #[schemars(example = &"kafka")]
     pub kind: String,
     /// Its settings, as in the section of its type.
     #[serde(default)]
@@ -125,7 +125,7 @@ pub struct OwnDelivery {
     #[schemars(example = 100)]
     pub batch: Option<usize>,
     /// How long a batch waits to fill once it has its first event.
-    #[schemars(example = "5ms")]
+    #[schemars(example = &"5ms")]
     pub linger: Option<Span>,
     /// The most events a second, tries again included.
     #[schemars(example = 50.0)]
@@ -222,7 +222,7 @@ pub struct DeadLetterQueue {
     /// Tries after the first, before an event becomes a dead letter.
     pub max_retries: u32,
     /// Where dead letters go from the embedded store: the name or type of a backend. Absent, they stay there.
-    #[schemars(example = "redis_streams")]
+    #[schemars(example = &"redis_streams")]
     pub backend: Option<String>,
     /// The stream (topic, subject, routing key) of `backend` that they go to.
     pub stream_name: String,
@@ -344,14 +344,14 @@ impl Default for Http {
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file of the certificate chain.
-    #[schemars(example = "/etc/stagewire/tls.crt")]
+    #[schemars(example = &"/etc/stagewire/tls.crt")]
     pub certificate: PathBuf,
     /// PEM file of the private key.
-    #[schemars(example = "/etc/stagewire/tls.key")]
+    #[schemars(example = &"/etc/stagewire/tls.key")]
     pub key: PathBuf,
     /// PEM file of authorities; where given, clients must present a certificate signed by one of them.
     #[serde(default)]
-    #[schemars(example = "/etc/stagewire/clients.pem")]
+    #[schemars(example = &"/etc/stagewire/clients.pem")]
     pub client_authorities: Option<PathBuf>,
 }
 
@@ -497,7 +497,7 @@ pub struct Privacy {
     /// Fields of their data: a name at any depth, or a path as `a.b`, `$.a.b[*].c` or `/a/b/0`.
     pub fields: Vec<String>,
     /// The longest string in their data; an event with a longer one is refused.
-    #[schemars(example = "64KiB")]
+    #[schemars(example = &"64KiB")]
     pub max_string: Option<Size>,
     /// What becomes of an event that has such a field.
     pub action: PrivacyAction,
@@ -560,7 +560,7 @@ pub struct Plugins {
     /// What a plugin may reach in every step that uses it, by its name.
     pub grants: BTreeMap<PluginName, Grants>,
     /// Where compiled code is kept; `plugin-cache` under `host.data` where absent.
-    #[schemars(example = "/var/cache/stagewire")]
+    #[schemars(example = &"/var/cache/stagewire")]
     pub cache: Option<PathBuf>,
 }
 
@@ -618,7 +618,7 @@ impl Grants {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Unique among the routes.
-    #[schemars(example = "processed-to-embedding")]
+    #[schemars(example = &"processed-to-embedding")]
     pub name: RouteName,
     /// Which events; all conditions must hold. Without any, every event.
     #[serde(rename = "match", default)]
@@ -767,7 +767,7 @@ pub enum Match {
 pub struct Step {
     /// The plugin: a file in `plugins.directory`, without `.wasm`.
     #[serde(deserialize_with = "plugin_name")]
-    #[schemars(example = "redact")]
+    #[schemars(example = &"redact")]
     pub plugin: PluginName,
     /// What the plugin's `configure` gets, as JSON.
     #[serde(default)]
@@ -784,7 +784,7 @@ pub struct Step {
     pub grants: Grants,
     /// A plugin that gets the same events without effect; what it would do otherwise is counted and sampled.
     #[serde(default, deserialize_with = "some_plugin_name")]
-    #[schemars(example = "redact-next")]
+    #[schemars(example = &"redact-next")]
     pub shadow: Option<PluginName>,
     /// A plugin that takes the step's place for a share of the ordering keys.
     #[serde(default)]
@@ -817,7 +817,7 @@ fn some_plugin_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 pub struct Canary {
     /// The plugin: a file in `plugins.directory`, without `.wasm`.
     #[serde(deserialize_with = "plugin_name")]
-    #[schemars(example = "redact-next")]
+    #[schemars(example = &"redact-next")]
     pub plugin: PluginName,
     /// The share of the ordering keys, 0 to 100.
     #[schemars(range(min = 0, max = 100), example = 5.0)]

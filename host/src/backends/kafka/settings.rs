@@ -66,19 +66,19 @@ pub struct Kafka {
     /// How this client says who it is, with `SASL_PLAINTEXT` and `SASL_SSL`.
     pub sasl_mechanism: Option<SaslMechanism>,
     /// The user.
-    #[schemars(example = "${KAFKA_USERNAME}")]
+    #[schemars(example = &"${KAFKA_USERNAME}")]
     pub sasl_username: String,
     /// The user's password.
-    #[schemars(example = "${file:/run/secrets/kafka}")]
+    #[schemars(example = &"${file:/run/secrets/kafka}")]
     pub sasl_password: String,
     /// PEM file of the authorities to trust; those of the system where absent.
-    #[schemars(example = "/etc/stagewire/kafka-ca.pem")]
+    #[schemars(example = &"/etc/stagewire/kafka-ca.pem")]
     pub ssl_ca_file: Option<PathBuf>,
     /// PEM file of this client's certificate, where the broker asks for one.
-    #[schemars(example = "/etc/stagewire/client.pem")]
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub ssl_certificate_file: Option<PathBuf>,
     /// PEM file of that certificate's private key.
-    #[schemars(example = "/etc/stagewire/client.key")]
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub ssl_key_file: Option<PathBuf>,
     /// Let the broker drop what a retried request brings twice. Needs `acks: all`, and is on with it where absent.
     pub idempotence: Option<bool>,
@@ -90,7 +90,7 @@ pub struct Kafka {
     pub timeout: Span,
     /// The attribute whose value is the record's key; the event's ordering key (`partitionkey`, else `subject`, else
     /// `source`) where absent, and for events without that attribute.
-    #[schemars(example = "subject")]
+    #[schemars(example = &"subject")]
     pub key: Option<String>,
     /// How an event is carried.
     pub content: Content,

@@ -56,11 +56,11 @@ pub struct Nats {
     /// that moment is gone.
     pub jetstream: bool,
     /// The stream that keeps the events; whichever has the subject where absent.
-    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = "NLP_EVENTS")]
+    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = &"NLP_EVENTS")]
     pub stream: Option<String>,
     /// The durable consumer that the next stage reads by. With `create_stream` it is made beside the stream, so that
     /// nothing published before that stage first connects passes it by; without, it is left to that stage.
-    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = "nlp-processor")]
+    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = &"nlp-processor")]
     pub durable_name: Option<String>,
     /// Make the stream (kept in files, its subjects those of `subject`) and the consumer where they are missing.
     pub create_stream: bool,
@@ -72,28 +72,28 @@ pub struct Nats {
     /// Events of different ordering keys that may wait for their acknowledgement at once.
     pub window: usize,
     /// The user, if servers ask for one; goes before one in `servers`.
-    #[schemars(example = "stage2")]
+    #[schemars(example = &"stage2")]
     pub user: Option<String>,
     /// The user's password.
-    #[schemars(example = "${file:/run/secrets/nats}")]
+    #[schemars(example = &"${file:/run/secrets/nats}")]
     pub password: Option<String>,
     /// A token instead of a user.
-    #[schemars(example = "${NATS_TOKEN}")]
+    #[schemars(example = &"${NATS_TOKEN}")]
     pub token: Option<String>,
     /// The seed of an nkey (`SU…`) instead of a user.
-    #[schemars(example = "${file:/run/secrets/nkey}")]
+    #[schemars(example = &"${file:/run/secrets/nkey}")]
     pub nkey: Option<String>,
     /// A `.creds` file (JWT and nkey) instead of a user.
-    #[schemars(example = "/run/secrets/stage2.creds")]
+    #[schemars(example = &"/run/secrets/stage2.creds")]
     pub credentials_file: Option<PathBuf>,
     /// PEM file of the authorities that the servers' certificates are signed by; the system's where absent.
-    #[schemars(example = "/etc/stagewire/nats-ca.pem")]
+    #[schemars(example = &"/etc/stagewire/nats-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where servers ask for one.
-    #[schemars(example = "/etc/stagewire/client.pem")]
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
-    #[schemars(example = "/etc/stagewire/client.key")]
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// The start of the subjects on which answers come, where the user may not subscribe to `_INBOX.>`.
     pub inbox_prefix: String,

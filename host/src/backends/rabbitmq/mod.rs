@@ -50,13 +50,13 @@ pub struct Rabbitmq {
     /// How often both sides show that they are there; a silent connection is given up after twice that.
     pub heartbeat: Span,
     /// PEM file of authorities that the broker's certificate may be signed by, beside the system's.
-    #[schemars(example = "/etc/stagewire/rabbitmq-ca.pem")]
+    #[schemars(example = &"/etc/stagewire/rabbitmq-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where the broker asks for one.
-    #[schemars(example = "/etc/stagewire/client.pem")]
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
-    #[schemars(example = "/etc/stagewire/client.key")]
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// The longest to wait for a connection, and again for a confirmation.
     pub timeout: Span,

@@ -37,19 +37,19 @@ pub struct RedisStreams {
     /// How an event is carried.
     pub layout: Layout,
     /// The user of Redis' access control list; goes before one in `url`.
-    #[schemars(example = "stage2")]
+    #[schemars(example = &"stage2")]
     pub username: Option<String>,
     /// The password; goes before one in `url`.
-    #[schemars(example = "${file:/run/secrets/redis}")]
+    #[schemars(example = &"${file:/run/secrets/redis}")]
     pub password: Option<String>,
     /// PEM file of the authorities that the server's certificate is signed by; the system's where absent.
-    #[schemars(example = "/etc/stagewire/redis-ca.pem")]
+    #[schemars(example = &"/etc/stagewire/redis-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where the server asks for one.
-    #[schemars(example = "/etc/stagewire/client.pem")]
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
-    #[schemars(example = "/etc/stagewire/client.key")]
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// Whether the server's certificate is checked. Without, anybody can pretend to be it.
     pub verify_ssl: bool,
@@ -87,10 +87,10 @@ pub struct Sentinel {
     #[schemars(length(min = 1))]
     pub master: String,
     /// The user at the sentinels.
-    #[schemars(example = "sentinel")]
+    #[schemars(example = &"sentinel")]
     pub username: Option<String>,
     /// The password at the sentinels.
-    #[schemars(example = "${file:/run/secrets/sentinel}")]
+    #[schemars(example = &"${file:/run/secrets/sentinel}")]
     pub password: Option<String>,
 }
 

@@ -42,7 +42,7 @@ pub struct Webhook {
     /// Check the receiver's certificate.
     pub verify_ssl: bool,
     /// PEM file of authorities that are trusted beside the system's.
-    #[schemars(example = "/etc/stagewire/ca.pem")]
+    #[schemars(example = &"/etc/stagewire/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// Allow `http://` to hosts other than this one.
     pub allow_http: bool,
@@ -53,7 +53,7 @@ pub struct Webhook {
     pub follow_redirects: bool,
     /// An HTTP proxy for all requests: `http://host:port`. It resolves names itself, so `deny_networks` checks only the
     /// proxy's own address and addresses in urls.
-    #[schemars(regex(pattern = r"^(https?://)?[^:/]+(:[0-9]+)?"), example = "http://proxy.example.com:3128")]
+    #[schemars(regex(pattern = r"^(https?://)?[^:/]+(:[0-9]+)?"), example = &"http://proxy.example.com:3128")]
     pub proxy: Option<String>,
     /// How an event is carried.
     pub mode: WebhookMode,
