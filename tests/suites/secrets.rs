@@ -188,6 +188,7 @@ async fn start(settings: &str, files: &Path) -> Host {
             "http: {{ bearer_tokens: ['${{file:{}}}'], api_keys: ['${{STAGE2_API_KEY}}'] }}",
             bearer.display()
         ))
+        .host("drain_timeout: 2s")
         .guest("indiscreet")
         .env("STAGEWIRE_LOG", "trace");
     for (name, value) in IN_ENVIRONMENT {

@@ -56,7 +56,7 @@ pub(super) struct Source {
 /// Everything that is wrong, with the files it is wrong in.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    pub(super) faults: Vec<Fault>,
+    pub(super) all: Vec<Fault>,
     pub(super) sources: Vec<Source>,
     /// Every file and directory that was looked at: a change of one may mend it.
     pub files: Vec<WatchedFile>,
@@ -67,7 +67,7 @@ impl Faults {
     fn reports(&self) -> impl Iterator<Item = Report<'_>> {
         let sources = &self.sources;
         let lines = move |place: &Place| Lines { place: place.clone(), source: sources.get(place.file) };
-        self.faults.iter().map(move |fault| {
+        self.all.iter().map(move |fault| {
             let also = fault.also.as_ref().map(lines);
             let (beside, elsewhere) = match also {
                 Some(also) if also.place.file == fault.place.file => (Some(also), None),
@@ -82,7 +82,7 @@ impl Faults {
     pub(super) fn keep_secrets(&mut self, tree: &Node) {
         let mut found = Vec::new();
         tree.secrets(&mut Vec::new(), &mut found);
-        for fault in &mut self.faults {
+        for fault in &mut self.all {
             let place = fault.place.clone();
             for (_, node) in found.iter().filter(|(_, node)| node.place == place) {
                 let Value::Scalar { text, shown: Some(shown), .. } = &node.value else { continue };

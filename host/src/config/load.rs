@@ -41,14 +41,12 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
         true
     });
     let Reading { mut faults, watched: files, .. } = reading;
-    match settings.filter(|_| faults.faults.is_empty()) {
-        Some(settings) => Ok(Loaded { settings, files, warnings: Vec::new(), tree, sources: faults.sources }),
-        None => {
-            faults.keep_secrets(&tree);
-            faults.files = files;
-            Err(faults)
-        }
+    if let Some(settings) = settings.filter(|_| faults.all.is_empty()) {
+        return Ok(Loaded { settings, files, warnings: Vec::new(), tree, sources: faults.sources });
     }
+    faults.keep_secrets(&tree);
+    faults.files = files;
+    Err(faults)
 }
 
 impl Loaded {
@@ -75,10 +73,10 @@ impl Loaded {
             // Most begin with the key that they are about.
             let key: Vec<&str> = problem.split([':', ' ']).next().unwrap_or_default().split('.').collect();
             let place = section.at(&key).place.clone();
-            faults.faults.push(Fault::new(place, format!("backend {}: {problem}", spec.name)));
+            faults.all.push(Fault::new(place, format!("backend {}: {problem}", spec.name)));
         }
         faults.keep_secrets(&self.tree);
-        if faults.faults.is_empty() { Ok(()) } else { Err(faults) }
+        if faults.all.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
 
@@ -127,10 +125,10 @@ impl Reading<'_> {
     /// Checks shape and types; makes the settings where they fit.
     fn check(&mut self, tree: &Node) -> Option<Settings> {
         let root = schema::of_settings();
-        let before = self.faults.faults.len();
-        Schema::check(&root, tree, &mut self.faults.faults);
+        let before = self.faults.all.len();
+        Schema::check(&root, tree, &mut self.faults.all);
         self.sections(tree);
-        let faulty: Vec<_> = self.faults.faults[before..].iter().map(|fault| fault.place().clone()).collect();
+        let faulty: Vec<_> = self.faults.all[before..].iter().map(|fault| fault.place().clone()).collect();
         // Without its unknown keys the rest may fit, so that what is wrong between its parts is said at once, too.
         let mut known = tree.clone();
         known.remove(&faulty);
@@ -153,7 +151,7 @@ impl Reading<'_> {
                 .filter(|entry| is_text(entry.get("type"), name))
                 .filter_map(|entry| entry.get("config"));
             for section in events.get(name).into_iter().chain(configs) {
-                Schema::check(&root, section, &mut self.faults.faults);
+                Schema::check(&root, section, &mut self.faults.all);
             }
         }
     }
@@ -254,6 +252,10 @@ impl Reading<'_> {
     fn routes(&mut self, settings: &Settings, tree: &Node) {
         let specs = backends(settings);
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        let configured = match names.as_slice() {
+            [] => "none is configured, in events.backend or events.backends".to_owned(),
+            names => format!("configured: {}", names.join(", ")),
+        };
         let mut seen: Vec<(&str, Place)> = Vec::new();
         for (index, route) in settings.routes.iter().enumerate() {
             let Some(node) = tree.at(&["routes"]).items().get(index) else { continue };
@@ -269,14 +271,14 @@ impl Reading<'_> {
                     node.at(&["deliver"]).place.clone(),
                     format!("route {:?} delivers nowhere", route.name),
                 );
-                self.fault(fault.help(format!("name a backend: {}", names.join(", "))));
+                self.fault(fault.help(format!("name a backend; {configured}")));
             }
             for (target, name) in node.at(&["deliver"]).items().iter().zip(&route.deliver) {
                 if !names.contains(&name.as_str()) {
                     let near = nearest(name.as_str(), &names)
                         .map(|near| format!("did you mean {near:?}? "))
                         .unwrap_or_default();
-                    let help = format!("{near}configured: {}", names.join(", "));
+                    let help = format!("{near}{configured}");
                     self.fault(
                         Fault::new(target.place.clone(), format!("there is no backend {name:?}")).help(help),
                     );

@@ -452,10 +452,14 @@ fn every_key_has_a_description_a_default_and_an_example() {
         let of = |part: &Value| super::schema::resolve(part, definitions).clone();
         let resolved = of(key);
         let options = resolved["anyOf"].as_array().cloned().unwrap_or_else(|| vec![resolved.clone()]);
-        let is_one = |wanted: fn(&Value) -> bool| options.iter().any(|part| wanted(&of(part)));
-        let words = is_one(|part| super::check::words(part).is_some() || part["type"] == "boolean");
-        let section = is_one(|part| part["properties"].is_object());
-        let list = is_one(|part| part["items"].is_object() || part["additionalProperties"].is_object());
+        let is_one = |wanted: &dyn Fn(&Value) -> bool| options.iter().any(|part| wanted(&of(part)));
+        let is = |part: &Value, kind: &str| {
+            part["type"] == kind
+                || part["type"].as_array().is_some_and(|kinds| kinds.iter().any(|it| it == kind))
+        };
+        let words = is_one(&|part| super::check::words(part).is_some() || is(part, "boolean"));
+        let section = is_one(&|part| is(part, "object") || part["oneOf"].is_array());
+        let list = is_one(&|part| part["items"].is_object() || part["additionalProperties"].is_object());
         if !says("description") {
             wrong.push(format!("{way}: no description"));
         }

@@ -41,7 +41,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn fault(&mut self, fault: Fault) {
-        self.faults.faults.push(fault);
+        self.faults.all.push(fault);
     }
 
     /// Reads a settings file with everything that it includes, as one tree.
@@ -118,7 +118,10 @@ impl<'a> Reading<'a> {
                     found = done.secret;
                 }
                 Err((message, help)) => {
-                    faults.faults.push(Fault::new(node.place.clone(), message).help(help));
+                    faults.all.push(Fault::new(node.place.clone(), message).help(help));
+                    if is_reference(value) {
+                        return;
+                    }
                 }
             }
             if under {
@@ -198,7 +201,7 @@ impl<'a> Reading<'a> {
             let help = "a relative path counts from the directory of this file";
             for file in self.named(&beside(path, text), &entry.place, "", help) {
                 if let Some(part) = self.included(&file, &entry.place) {
-                    merge(tree, part, "", &mut self.faults.faults);
+                    merge(tree, part, "", &mut self.faults.all);
                 }
             }
         }
@@ -210,7 +213,8 @@ impl<'a> Reading<'a> {
         let is_pattern = |text: &str| text.contains(['*', '?', '[']);
         let found = if path.is_dir() {
             self.watched.push(WatchedFile::now(path.to_owned()));
-            let yaml = |name: &str| name.ends_with(".yaml") || name.ends_with(".yml");
+            let yaml =
+                |name: &str| Path::new(name).extension().is_some_and(|end| end == "yaml" || end == "yml");
             listed(path, &|name: &str| !name.starts_with('.') && yaml(name))
         } else if is_pattern(&path.to_string_lossy()) && !path.exists() {
             let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -331,6 +335,12 @@ fn merge(into: &mut Node, from: Node, way: &str, faults: &mut Vec<Fault>) {
                 .help("keep one of them"),
         ),
     }
+}
+
+/// Whether a text is nothing but where another comes from, which is no secret.
+fn is_reference(text: &str) -> bool {
+    let end = text.find('}').map_or(text.len(), |end| end + 1);
+    text.starts_with("${") && end == text.len() && !text.contains(":-")
 }
 
 /// Where a scalar, as it is written in the file, holds these secrets.

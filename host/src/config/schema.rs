@@ -39,7 +39,7 @@ pub(super) fn whole() -> Value {
     let mut root = generator.into_root_schema_for::<Settings>().to_value();
     for (name, part) in parts {
         let section = &mut root["$defs"]["Events"]["properties"][name];
-        *section = json!({ "description": section["description"], "allOf": [part] });
+        *section = json!({ "description": section["description"], "default": null, "allOf": [part] });
     }
     root
 }

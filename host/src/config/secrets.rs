@@ -15,7 +15,7 @@ use percent_encoding::percent_decode_str;
 pub(crate) const HIDDEN: &str = "(hidden)";
 
 /// A key, or a variable of the environment, with one of these in its name holds a secret.
-const WORDS: [&str; 15] = [
+const WORDS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
@@ -28,7 +28,6 @@ const WORDS: [&str; 15] = [
     "credential",
     "authorization",
     "private",
-    "nkey",
     "key.pem",
     "jaas",
 ];
@@ -43,7 +42,7 @@ const MOST: usize = 4_096;
 /// Whether what is called so is secret. What names a file is not: the secret is in the file.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    !name.ends_with("_file") && WORDS.iter().any(|word| name.contains(word))
+    !name.ends_with("_file") && (name == "nkey" || WORDS.iter().any(|word| name.contains(word)))
 }
 
 /// Where a text that is no secret by its key holds some: passwords in URLs, and parameters with a secret's name.
@@ -119,7 +118,7 @@ pub(super) fn suspected(text: &str) -> Vec<Range<usize>> {
             found.push(start + indent..end);
         } else {
             let lower = line.to_ascii_lowercase();
-            let named = WORDS.iter().chain(["headers"].iter()).filter_map(|word| lower.find(word)).min();
+            let named = WORDS.iter().chain(&["headers", "nkey"]).filter_map(|word| lower.find(word)).min();
             let colon = named.and_then(|at| Some(at + lower[at..].find(':')?));
             found.extend(colon.map(|colon| start + colon + 1..end));
             below = colon.filter(|colon| start + colon + 1 >= end).map(|_| indent);

@@ -241,7 +241,7 @@ pub struct Host {
     /// Where `POST /events` listens.
     #[schemars(regex(
         pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]+\]):([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
-    ))]
+    ), extend("format" = "socket-address"))]
     pub listen: SocketAddr,
     /// The directory of the journal, dead letters and local streams; one host locks it for itself.
     pub data: PathBuf,
@@ -360,7 +360,7 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Where health, metrics, the admin API and the dashboard listen; loopback only.
-    #[schemars(regex(pattern = r"^(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"))]
+    #[schemars(regex(pattern = r"^(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"), extend("format" = "socket-address"))]
     pub listen: SocketAddr,
     /// Other names, with their ports, that browsers and clients may reach it by, as through a tunnel: `localhost:9000`.
     #[schemars(example = ["localhost:9000"])]
@@ -471,7 +471,7 @@ impl Default for Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Breaker {
-    /// The share of failed publishes above which it opens; 1 for never.
+    /// The share of failed publishes, 0 to 1, above which it opens; 1 for never.
     pub failure_rate: f64,
     /// The time over which that share is taken.
     pub window: Span,
@@ -574,22 +574,22 @@ impl Default for Plugins {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The longest one call may take (50ms).
+    /// The longest one call may take.
     #[schemars(extend("default" = "50ms"))]
     pub time: Option<Span>,
-    /// The most memory one instance may have (32MiB).
+    /// The most memory one instance may have.
     #[schemars(extend("default" = "32MiB"))]
     pub memory: Option<Size>,
-    /// The most bytes that one call may hand out (8MiB).
+    /// The most bytes that one call may hand out.
     #[schemars(extend("default" = "8MiB"))]
     pub output: Option<Size>,
-    /// The most events that one call may hand out (1000).
+    /// The most events that one call may hand out.
     #[schemars(extend("default" = 1000))]
     pub events: Option<usize>,
-    /// The most bytes of the step's state, where `grants` gives it one (16MiB).
+    /// The most bytes of the step's state, where `grants` gives it one.
     #[schemars(extend("default" = "16MiB"))]
     pub state: Option<Size>,
-    /// The most log lines a second; more are counted and left out (100).
+    /// The most log lines a second; more are counted and left out.
     #[schemars(extend("default" = 100))]
     pub log: Option<u32>,
     /// After so many events an instance is replaced by a fresh one (never).

@@ -32,7 +32,7 @@ pub struct RedisStreams {
     pub stream_name: String,
     /// Entries that the stream keeps, approximately; 0 for no limit.
     pub max_len: u64,
-    /// Entries older than this are trimmed, approximately; 0 for no limit. Needs Redis 6.2.
+    /// Seconds that the stream keeps an entry, approximately; 0 for no limit. Needs Redis 6.2.
     pub ttl_seconds: u64,
     /// How an event is carried.
     pub layout: Layout,
