@@ -21,6 +21,7 @@ mod rabbitmq;
 mod redis;
 mod reload;
 mod routing;
+mod secrets;
 mod settings;
 mod shipped;
 mod shutdown;

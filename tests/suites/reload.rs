@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use stagewire_tests::campaigns::swap::VERSIONS;
+use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, Redis, places, stories};
 
 fn with_route(redis: &Redis, kinds: &str) -> String {
@@ -110,4 +111,94 @@ async fn settings_behind_swapped_symlinks_are_seen() {
         json!(events.iter().map(|event| &event["type"]).collect::<Vec<_>>()),
         json!([stories::FAILED])
     );
+}
+
+/// One route, in a file of its own, to the stream.
+fn rule(name: &str, kind: &str) -> String {
+    format!("name: {name}\nmatch: [{{ exact: {{ type: {kind} }} }}]\ndeliver: [redis_streams]\n")
+}
+
+#[tokio::test]
+async fn included_files_and_secrets_are_watched_and_no_event_is_lost() {
+    let redis = Redis::start().await;
+    let host = Host::with("events: { enabled: false }\n").start().await;
+    let directory = host.settings_path().parent().expect("settings are in a directory").to_owned();
+    let put = |name: &str, text: &str| {
+        let path = directory.join(name);
+        std::fs::create_dir_all(path.parent().expect("a file is in a directory"))
+            .expect("a directory can be made");
+        std::fs::write(path.with_extension("new"), text).expect("a file can be written");
+        std::fs::rename(path.with_extension("new"), path).expect("a file can be moved");
+    };
+    put("rules.d/10-started.yaml", &rule("started", stories::STARTED));
+    put("name", "nlp-events\n");
+    let section = redis.events_section().replace("stream_name: nlp-events", "stream_name: \"${file:name}\"");
+    let settings = format!("include: rules.d\n{section}");
+    host.put_settings(&settings);
+    names(&host, &["started"]).await;
+
+    // Each change is taken up by itself; after each, the events of its types arrive.
+    let sent = async |count: usize| {
+        redis.stream("nlp-events").has(count).await;
+    };
+    host.send_all(&[stories::started(), stories::completed()]).await;
+    sent(1).await;
+    put("rules.d/20-completed.yaml", &rule("completed", stories::COMPLETED));
+    names(&host, &["started", "completed"]).await;
+    host.send_all(&[stories::started(), stories::completed()]).await;
+    sent(3).await;
+    put("rules.d/10-started.yaml", &rule("nothing", "nothing.like.it"));
+    names(&host, &["nothing", "completed"]).await;
+    host.send_all(&[stories::started(), stories::completed()]).await;
+    sent(4).await;
+    std::fs::remove_file(directory.join("rules.d/20-completed.yaml")).expect("a file can be removed");
+    names(&host, &["nothing"]).await;
+    host.send_all(&[stories::completed()]).await;
+    host.has_settled().await;
+    assert_eq!(redis.stream("nlp-events").ids().await.len(), 4);
+
+    // A file that is refused, included by what is refused with it, is watched: its mending is enough.
+    put("more.yaml", "routes: [{ name: more, deliver: [redis_stream] }]\n");
+    host.put_settings(&settings.replace("include: rules.d", "include: [rules.d, more.yaml, later.yaml]"));
+    until_true("the candidate is refused", PATIENCE, async || {
+        let refused = host.status().await["refused"].to_string();
+        refused.contains("later.yaml") && refused.contains("more.yaml:1:34")
+    })
+    .await;
+    put("more.yaml", "routes: [{ name: more, deliver: [redis_streams] }]\n");
+    put("later.yaml", "privacy: []\n");
+    names(&host, &["nothing", "more"]).await;
+    host.send_all(&[stories::completed()]).await;
+    sent(5).await;
+
+    // What a reload by hand has read first is watched as well.
+    put("other.yaml", &rule("other", stories::COMPLETED));
+    host.put_settings(&settings.replace("include: rules.d", "include: [rules.d, other.yaml]"));
+    host.reload().await.expect("the settings are in order");
+    names(&host, &["nothing", "other"]).await;
+    put("other.yaml", &rule("another", stories::STARTED));
+    names(&host, &["nothing", "another"]).await;
+    host.send_all(&[stories::started()]).await;
+    sent(6).await;
+
+    // A secret that is changed is another place to go to, and nothing is lost on the way.
+    put("name", "elsewhere\n");
+    let mut total = 6;
+    until_true("events go elsewhere", PATIENCE, async || {
+        host.send_all(&[stories::started()]).await;
+        total += 1;
+        host.has_settled().await;
+        !redis.stream("elsewhere").ids().await.is_empty()
+    })
+    .await;
+    let arrived = redis.stream("nlp-events").ids().await.len() + redis.stream("elsewhere").ids().await.len();
+    assert_eq!(arrived, total);
+}
+
+/// Waits until these are the routes in force.
+async fn names(host: &Host, wanted: &[&str]) {
+    until_true(&format!("the routes are {wanted:?}"), PATIENCE, async || {
+        host.status().await["routes"] == json!(wanted)
+    })
+    .await;
 }

@@ -76,3 +76,19 @@ async fn validate_finds_the_same_faults_without_starting() {
     let output = host.run(&["validate", &path.to_string_lossy()]).await;
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+#[tokio::test]
+async fn what_init_writes_is_in_order_and_has_its_schema_beside_it() {
+    let host = Host::with("").prepare();
+    let directory = host.settings_path().parent().expect("settings are in a directory").join("demo");
+    let output = host.run(&["init", &directory.to_string_lossy()]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let settings = directory.join("config/settings.yaml");
+    let output = host.run(&["validate", &settings.to_string_lossy()]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = std::fs::read_to_string(&settings).expect("init has written it");
+    let named = text.lines().next().and_then(|line| line.strip_prefix("# yaml-language-server: $schema="));
+    let schema = std::fs::read(settings.with_file_name(named.expect("the first line names the schema")));
+    let printed = host.run(&["config", "schema"]).await.stdout;
+    assert_eq!(schema.expect("init has written it"), printed);
+}

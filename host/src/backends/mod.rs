@@ -5,6 +5,7 @@
 
 #[cfg(any(feature = "kafka", feature = "nats", feature = "rabbitmq"))]
 pub mod content;
+mod discreet;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 #[cfg(feature = "local")]
@@ -36,7 +37,9 @@ use async_trait::async_trait;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 
+use self::discreet::Discreet;
 use crate::Event;
+use crate::config::secrets;
 use crate::names::BackendName;
 
 /// Why an event of a batch is not confirmed, and what the lane shall do about it.
@@ -73,13 +76,17 @@ impl Failure {
     /// The same with the backend's name before its text.
     #[cfg(any(feature = "nats", feature = "rabbitmq", feature = "redis_streams"))]
     fn of(self, backend: &BackendName) -> Self {
-        let named = |text| format!("backend {backend}: {text}");
+        self.saying(|text| format!("backend {backend}: {text}"))
+    }
+
+    /// The same with another text.
+    fn saying(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Retry(text) => Self::Retry(named(text)),
-            Self::Unroutable(text) => Self::Unroutable(named(text)),
-            Self::BackOff(pause, text) => Self::BackOff(pause, named(text)),
-            Self::Reconnect(text) => Self::Reconnect(named(text)),
-            Self::Reject(text) => Self::Reject(named(text)),
+            Self::Retry(text) => Self::Retry(change(text)),
+            Self::Unroutable(text) => Self::Unroutable(change(text)),
+            Self::BackOff(pause, text) => Self::BackOff(pause, change(text)),
+            Self::Reconnect(text) => Self::Reconnect(change(text)),
+            Self::Reject(text) => Self::Reject(change(text)),
             Self::Held => Self::Held,
         }
     }
@@ -241,7 +248,10 @@ fn open<S: Settings>(
     // A section that is left out is one of defaults.
     let settings =
         if settings.is_null() { &serde_json::Value::Object(serde_json::Map::new()) } else { settings };
-    S::deserialize(settings).map_err(|error| error.to_string())?.open(name, data)
+    let opened = S::deserialize(settings).map_err(|error| error.to_string());
+    let targets = opened.and_then(|settings| settings.open(name, data)).map_err(secrets::hidden)?;
+    let discreet = |target: Target| Target { backend: Box::new(Discreet(target.backend)), ..target };
+    Ok(targets.into_iter().map(discreet).collect())
 }
 
 /// Every kind of this build.

@@ -31,7 +31,7 @@ enum Action {
 impl Config {
     pub(super) fn run(self) -> Outcome {
         match self.action {
-            Action::Show { file } => say(serde_json::to_string_pretty(&config::show(&file.load()?))?),
+            Action::Show { file } => say(serde_json::to_string_pretty(&config::show(&file.loaded()?))?),
             Action::Reference => say(config::reference().trim_end()),
             Action::Schema => say(serde_json::to_string_pretty(&config::schema())?),
         }

@@ -16,7 +16,9 @@ pub(super) struct Init {
     force: bool,
 }
 
-const SETTINGS: &str = r#"# All settings: `stagewire config schema`. Checked by `stagewire validate`, swapped when this file is saved.
+const SETTINGS: &str = r#"# yaml-language-server: $schema=settings.schema.json
+# Editors complete this file by that schema. Checked by `stagewire validate`, swapped when it is saved.
+# include: rules.d # more files, or directories of them, from here on
 events:
   enabled: true
   backends:
@@ -59,9 +61,11 @@ const PLUGINS: &str = "Plugins go here: NAME.wasm is called NAME in the routes.\
 
 impl Init {
     pub(super) fn run(self) -> Outcome {
+        let schema = format!("{:#}\n", crate::config::schema());
         let files = [
             ("config/settings.yaml", SETTINGS),
             ("config/cases.yaml", CASES),
+            ("config/settings.schema.json", schema.as_str()),
             ("events/sample.json", SAMPLE),
             ("plugins/README.md", PLUGINS),
         ];

@@ -154,14 +154,18 @@ struct SettingsFile {
 impl SettingsFile {
     /// Reads the file; every fault at once.
     fn load(&self) -> Result<crate::config::Settings, Failure> {
-        let loaded = crate::config::load(&self.config, &environment).map_err(|faults| {
+        Ok(self.loaded()?.settings)
+    }
+
+    /// The settings with what they were read from.
+    fn loaded(&self) -> Result<crate::config::Loaded, Failure> {
+        crate::config::load(&self.config, &environment).map_err(|faults| {
             Failure::Usage(format!(
                 "{}\n{}",
                 self.config.display(),
                 faults.render(colour(&std::io::stderr()))
             ))
-        })?;
-        Ok(loaded.settings)
+        })
     }
 }
 

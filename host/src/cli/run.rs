@@ -85,16 +85,22 @@ impl Signals {
 
 /// Reloads when files change or SIGHUP asks, until SIGTERM or SIGINT.
 async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
-    let mut watcher = Watcher::new(swapper.files());
+    let mut files = swapper.files();
+    let mut watcher = Watcher::new(files.borrow_and_update().clone());
     loop {
         tokio::select! {
             () = watcher.changed() => {}
+            // Somebody else has reloaded, and other files are read now. Its sender is the swapper, which is here.
+            Ok(()) = files.changed() => {
+                watcher.watch(files.borrow_and_update().clone());
+                continue;
+            }
             _ = signals.hangup.recv() => {}
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
         }
         // Its refusal is logged and shown in the status.
         let _ = swapper.reload().await;
-        watcher.watch(swapper.files());
+        watcher.watch(files.borrow_and_update().clone());
     }
 }

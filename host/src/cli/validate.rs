@@ -54,7 +54,9 @@ enum Against {
 impl Validate {
     pub(super) fn run(self) -> Outcome {
         let environment = |name: &str| std::env::var(name).ok();
-        let loaded = config::load(&self.file, &environment).map_err(|faults| self.refuse(&faults))?;
+        let loaded = config::load(&self.file, &environment)
+            .and_then(|loaded| loaded.check_backends().map(|()| loaded))
+            .map_err(|faults| self.refuse(&faults))?;
         let settings = with_default_route(&loaded.settings);
         let candidate = check(&settings).map_err(|problems| self.refuse_all(&problems))?;
         let running = self.against.map(|Against::Running| self.running()).transpose()?;

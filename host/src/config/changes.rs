@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::backends;
 use super::settings::{Events, Settings};
-use super::show::{HIDDEN, hide, show};
+use super::secrets::HIDDEN;
+use super::show::{hide, show_settings};
 
 /// What under `host` comes into force with a swap; the rest waits for the next start.
 const SWAPPED: [&str; 2] = ["host.delivery.", "host.max_hops"];
@@ -79,7 +80,7 @@ impl Shown {
             (spec.name.to_string(), shown)
         };
         Self {
-            settings: show(settings),
+            settings: show_settings(settings),
             backends: backends(settings).into_iter().map(backend).collect(),
             plugins,
         }

@@ -1,11 +1,16 @@
 //! Holds a tree against the JSON Schema of the settings, and says everything that does not fit, in people's words.
 
+use std::net::SocketAddr;
+
 use serde_json::Value as Json;
 
 use super::fault::Fault;
 use super::tree::{Key, Node, Value};
 use super::units::{Clock, Size, Span, Zone};
 use crate::router::{Attribute, Dialect, cel, sql};
+
+/// The format of an address to listen at.
+const ADDRESS: &str = "socket-address";
 
 /// A schema with the definitions that it refers to.
 pub(super) struct Schema<'a> {
@@ -53,6 +58,9 @@ impl<'a> Schema<'a> {
         }
         if let Some(variants) = schema["oneOf"].as_array() {
             return self.variant(variants, node, faults);
+        }
+        if schema["format"] == ADDRESS {
+            return unit(address, &json, node, faults);
         }
         let types = types(schema);
         if types.is_empty() || fits(&types, &json) {
@@ -169,6 +177,12 @@ fn word(words: &[String], json: &Json, node: &Node, faults: &mut Vec<Fault>) {
         None => format!("write one of {}", words.join(", ")),
     };
     faults.push(Fault::new(node.place.clone(), format!("{given:?} is not known here")).help(help));
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no address to listen at; write an IP address and a port, like 127.0.0.1:8080")
+    })
 }
 
 /// What is text to the schema, and has a form of its own.

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::check::Schema;
 use super::fault::{Fault, Faults, Source};
-use super::load::text;
+use super::read::text;
 use super::tree::{self, Node, Place};
 
 /// A file that was read, which still knows where each of its values stands.
@@ -29,7 +29,7 @@ impl<T: DeserializeOwned + JsonSchema> Document<T> {
     pub fn read(path: &Path) -> Result<Self, Faults> {
         let read = text(path);
         let source = Source { path: path.to_owned(), text: read.as_deref().unwrap_or_default().into() };
-        let refuse = |faults| Faults { faults, sources: vec![source.clone()] };
+        let refuse = |all| Faults { all, sources: vec![source.clone()], ..Faults::default() };
         let text = read.map_err(|error| {
             refuse(vec![
                 Fault::new(Place::default(), format!("cannot read it: {error}")).help("name another file"),
@@ -64,6 +64,6 @@ impl<T> Document<T> {
         if self.faults.is_empty() {
             return Ok(self.value);
         }
-        Err(Faults { faults: self.faults, sources: vec![self.source] })
+        Err(Faults { all: self.faults, sources: vec![self.source], ..Faults::default() })
     }
 }

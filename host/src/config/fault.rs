@@ -7,7 +7,9 @@ use std::sync::Arc;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 use serde_json::json;
 
-use super::tree::Place;
+use super::secrets;
+use super::tree::{Node, Place, Value};
+use super::watch::WatchedFile;
 
 /// One thing that is wrong.
 #[derive(Clone, Debug)]
@@ -39,9 +41,15 @@ impl Fault {
         self
     }
 
+    /// Another place that it is about, of this file or of another.
     pub(super) fn also(mut self, place: Place) -> Self {
         self.also = Some(place);
         self
+    }
+
+    fn say(&mut self, change: impl Fn(&str) -> String) {
+        self.message = change(&self.message);
+        self.help = self.help.as_deref().map(change);
     }
 }
 
@@ -55,28 +63,56 @@ pub(super) struct Source {
 /// Everything that is wrong, with the files it is wrong in.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    pub(super) faults: Vec<Fault>,
+    pub(super) all: Vec<Fault>,
     pub(super) sources: Vec<Source>,
+    /// Every file and directory that was looked at: a change of one may mend it.
+    pub files: Vec<WatchedFile>,
 }
 
 impl Faults {
     /// Whether there is nothing wrong.
     pub fn is_empty(&self) -> bool {
-        self.faults.is_empty()
+        self.all.is_empty()
     }
 
     /// Faults one by one, each with its lines.
     fn reports(&self) -> impl Iterator<Item = Report<'_>> {
-        self.faults.iter().map(|fault| Report { fault, source: self.sources.get(fault.place.file) })
+        let sources = &self.sources;
+        let lines = move |place: &Place| Lines { place: place.clone(), source: sources.get(place.file) };
+        self.all.iter().map(move |fault| {
+            let also = fault.also.as_ref().map(lines);
+            let (beside, elsewhere) = match also {
+                Some(also) if also.place.file == fault.place.file => (Some(also), None),
+                also => (None, also),
+            };
+            Report { fault, here: lines(&fault.place), beside, elsewhere }
+        })
     }
 
-    /// Each fault as one line: `file:line:column: message; what to write`.
+    /// Takes the secrets out of what is said: those that the tree holds where the fault is, whatever they are, and all
+    /// others that are known.
+    pub(super) fn keep_secrets(&mut self, tree: &Node) {
+        let mut found = Vec::new();
+        tree.secrets(&mut Vec::new(), &mut found);
+        for fault in &mut self.all {
+            let place = fault.place.clone();
+            for (_, node) in found.iter().filter(|(_, node)| node.place == place) {
+                let Value::Scalar { text, shown: Some(shown), .. } = &node.value else { continue };
+                let quoted = serde_json::Value::from(text.as_str()).to_string();
+                let (quoted, typed) = (&quoted[1..quoted.len() - 1], node.to_json().to_string());
+                fault.say(|said| said.replace(quoted, shown).replace(text, shown).replace(&typed, shown));
+            }
+            fault.say(|said| secrets::hide(said).into_owned());
+        }
+    }
+
+    /// Each fault as one line: `file:line:column: message (and file:line:column); what to write`.
     pub fn to_strings(&self) -> Vec<String> {
         self.reports()
             .map(|report| {
-                let (line, column) = report.position();
+                let also = report.also().map(|also| format!(" (and {also})")).unwrap_or_default();
                 let help = report.fault.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-                format!("{}:{line}:{column}: {}{help}", report.path(), report.fault.message)
+                format!("{}: {}{also}{help}", report.here, report.fault.message)
             })
             .collect()
     }
@@ -84,9 +120,12 @@ impl Faults {
     /// The faults for scripts.
     pub fn to_json(&self) -> serde_json::Value {
         let one = |report: Report<'_>| {
-            let (line, column) = report.position();
             let Fault { message, help, .. } = report.fault;
-            json!({ "file": report.path(), "line": line, "column": column, "message": message, "help": help })
+            let (mut json, also) = (report.here.to_json(), report.also().map(Lines::to_json));
+            json["message"] = json!(message);
+            json["help"] = json!(help);
+            json["also"] = json!(also);
+            json
         };
         self.reports().map(one).collect()
     }
@@ -111,13 +150,13 @@ impl fmt::Display for Faults {
     }
 }
 
-/// One fault beside its source, as miette wants it.
-struct Report<'a> {
-    fault: &'a Fault,
+/// A stretch of a file. As miette wants it, it is the other place of a fault.
+struct Lines<'a> {
+    place: Place,
     source: Option<&'a Source>,
 }
 
-impl Report<'_> {
+impl Lines<'_> {
     fn path(&self) -> String {
         self.source.map(|source| source.path.display().to_string()).unwrap_or_default()
     }
@@ -125,9 +164,63 @@ impl Report<'_> {
     /// Line and column, from 1.
     fn position(&self) -> (usize, usize) {
         let text = self.source.map_or("", |source| &source.text);
-        let before = text.get(..self.fault.place.bytes.start.min(text.len())).unwrap_or_default();
+        let before = text.get(..self.place.bytes.start.min(text.len())).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let (line, column) = self.position();
+        json!({ "file": self.path(), "line": line, "column": column })
+    }
+
+    fn label(&self, text: &str) -> LabeledSpan {
+        LabeledSpan::new(Some(text.into()), self.place.bytes.start, self.place.bytes.len())
+    }
+
+    fn code(&self) -> Option<&dyn SourceCode> {
+        self.source.map(|source| source as &dyn SourceCode)
+    }
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = self.position();
+        write!(f, "{}:{line}:{column}", self.path())
+    }
+}
+
+impl fmt::Debug for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Lines<'_> {}
+
+impl Diagnostic for Lines<'_> {
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.code()
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(self.label("and here"))))
+    }
+}
+
+/// One fault beside its source, as miette wants it.
+struct Report<'a> {
+    fault: &'a Fault,
+    here: Lines<'a>,
+    /// Another place in the same file.
+    beside: Option<Lines<'a>>,
+    /// Another place in another file.
+    elsewhere: Option<Lines<'a>>,
+}
+
+impl Report<'_> {
+    fn also(&self) -> Option<&Lines<'_>> {
+        self.beside.as_ref().or(self.elsewhere.as_ref())
     }
 }
 
@@ -155,19 +248,17 @@ impl Diagnostic for Report<'_> {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.source.map(|source| source as &dyn SourceCode)
+        self.here.code()
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        let here =
-            LabeledSpan::new(Some("here".into()), self.fault.place.bytes.start, self.fault.place.bytes.len());
-        let also = self
-            .fault
-            .also
-            .as_ref()
-            .filter(|place| place.file == self.fault.place.file)
-            .map(|place| LabeledSpan::new(Some("and here".into()), place.bytes.start, place.bytes.len()));
-        Some(Box::new(std::iter::once(here).chain(also)))
+        let beside = self.beside.as_ref().map(|beside| beside.label("and here"));
+        Some(Box::new(std::iter::once(self.here.label("here")).chain(beside)))
+    }
+
+    fn related<'b>(&'b self) -> Option<Box<dyn Iterator<Item = &'b dyn Diagnostic> + 'b>> {
+        let elsewhere = self.elsewhere.as_ref()?;
+        Some(Box::new(std::iter::once(elsewhere as &dyn Diagnostic)))
     }
 }
 

@@ -1,21 +1,17 @@
 //! Reading settings: parse, interpolate, override, check everything, and only then make types of it.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use schemars::generate::SchemaSettings;
-
+use super::backends;
 use super::check::{Schema, nearest};
 use super::fault::{Fault, Faults, Source};
-use super::interpolate::interpolate;
+use super::read::{Env, Reading};
+use super::schema;
+use super::secrets;
 use super::settings::{Admin, Events, Settings};
-use super::tree::{self, Key, Node, Place, Value};
+use super::tree::{Key, Node, Place, Value};
 use super::watch::WatchedFile;
-use super::{backends, sections};
-use crate::names::Digest;
-
-/// A file larger than this is none of settings.
-const MOST_BYTES: u64 = 8 << 20;
 
 /// Settings that were read, and what from.
 #[derive(Debug)]
@@ -29,33 +25,64 @@ pub struct Loaded {
     pub(super) sources: Vec<Source>,
 }
 
-type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// Reads a settings file and the rule files it names. Relative paths count from the working directory.
+/// Reads a settings file and the files it includes. Paths within count from the working directory, but for those of other
+/// settings, rules and secrets, which count from the file that names them.
 ///
 /// # Errors
-/// Every fault at once.
+/// Every fault at once, with every file that was looked at.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
-    let mut reading = Reading { env, faults: Faults::default(), directory: None };
-    let mut tree = reading.read(path).unwrap_or_else(Node::empty);
-    reading.rules(&mut tree);
+    let mut reading = Reading::new(env);
+    let mut tree = reading.whole(path).unwrap_or_else(Node::empty);
     reading.overrides(&mut tree);
     let settings = reading.check(&tree);
     let settings = settings.filter(|settings| {
         reading.relations(settings, &tree);
         true
     });
-    match settings.filter(|_| reading.faults.faults.is_empty()) {
-        Some(settings) => Ok(reading.loaded(settings, tree)),
-        None => Err(reading.faults),
+    let Reading { mut faults, watched: files, .. } = reading;
+    if let Some(settings) = settings.filter(|_| faults.all.is_empty()) {
+        return Ok(Loaded { settings, files, tree, sources: faults.sources });
+    }
+    faults.keep_secrets(&tree);
+    faults.files = files;
+    Err(faults)
+}
+
+impl Loaded {
+    /// Opens every backend that is in force, and connects to none.
+    ///
+    /// # Errors
+    /// What its kind refuses, each in its section.
+    pub fn check_backends(&self) -> Result<(), Faults> {
+        let enabled = self.settings.events.as_ref().is_some_and(|events| events.enabled);
+        let specs = backends(&self.settings).into_iter().enumerate().filter(|_| enabled);
+        let mut faults = Faults { sources: self.sources.clone(), ..Faults::default() };
+        for (index, spec) in specs {
+            let open = |kind: &crate::backends::Kind| {
+                (kind.open)(spec.name.clone(), &spec.config, &self.settings.host.data).err()
+            };
+            let Some(problem) = crate::backends::find(&spec.kind).and_then(open) else { continue };
+            let index = index.to_string();
+            let single = self
+                .tree
+                .at(&["events"])
+                .get(&spec.kind)
+                .filter(|_| self.settings.events.as_ref().is_some_and(|events| events.backend.is_some()));
+            let section = single.unwrap_or_else(|| self.tree.at(&["events", "backends", &index, "config"]));
+            // Most begin with the key that they are about.
+            let key: Vec<&str> = problem.split([':', ' ']).next().unwrap_or_default().split('.').collect();
+            let place = section.at(&key).place.clone();
+            faults.all.push(Fault::new(place, format!("backend {}: {problem}", spec.name)));
+        }
+        faults.keep_secrets(&self.tree);
+        if faults.all.is_empty() { Ok(()) } else { Err(faults) }
     }
 }
 
 /// Where the host of that settings file has its admin listener, as far as the file can be read: a file with faults
 /// elsewhere is no reason not to reach a running host.
 pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
-    let mut reading = Reading { env, faults: Faults::default(), directory: None };
-    let tree = reading.read(path);
+    let tree = Reading::new(env).whole(path);
     let listen = tree.and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
         Value::Scalar { text, .. } => text.parse().ok(),
         _ => None,
@@ -63,93 +90,7 @@ pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
     listen.unwrap_or(Admin::default().listen)
 }
 
-struct Reading<'a> {
-    env: Env<'a>,
-    faults: Faults,
-    /// Where rule files are read from.
-    directory: Option<WatchedFile>,
-}
-
 impl Reading<'_> {
-    fn loaded(self, settings: Settings, tree: Node) -> Loaded {
-        let sources = self.faults.sources;
-        let read = |source: &Source| {
-            let digest = Some(Digest::of(source.text.as_bytes()));
-            WatchedFile { path: source.path.clone(), digest }
-        };
-        let files = sources.iter().filter(|source| source.path.is_file()).map(read);
-        Loaded { settings, files: files.chain(self.directory).collect(), tree, sources }
-    }
-
-    fn fault(&mut self, fault: Fault) {
-        self.faults.faults.push(fault);
-    }
-
-    /// Reads and interpolates one file.
-    fn read(&mut self, path: &Path) -> Option<Node> {
-        let file = self.faults.sources.len();
-        let text = text(path);
-        let source = Source { path: path.to_owned(), text: text.as_deref().unwrap_or_default().into() };
-        self.faults.sources.push(source);
-        let place = Place { file, bytes: 0..0 };
-        let parsed = match text {
-            Ok(text) => tree::parse(&text, file),
-            Err(error) => Err(Fault::new(place, format!("cannot read it: {error}"))
-                .help("name another file, or make one with `stagewire init`")),
-        };
-        let mut tree = parsed.map_err(|fault| self.fault(fault)).ok()?;
-        let (env, faults) = (self.env, &mut self.faults.faults);
-        tree.scalars(&mut |place, text| match interpolate(text, env) {
-            Ok(None) => {}
-            Ok(Some(done)) => *text = done,
-            Err((message, help)) => faults.push(Fault::new(place.clone(), message).help(help)),
-        });
-        Some(tree)
-    }
-
-    /// `routes:` may name a file, or a directory of files, of rules.
-    fn rules(&mut self, tree: &mut Node) {
-        let Some(node) = tree.get_mut("routes") else { return };
-        let Value::Scalar { text, .. } = &node.value else { return };
-        if text.is_empty() {
-            node.value = Value::List(Vec::new());
-            return;
-        }
-        let (path, place) = (PathBuf::from(text), node.place.clone());
-        if path.is_dir() {
-            self.directory = Some(WatchedFile::now(path.clone()));
-        }
-        let files = match rule_files(&path) {
-            Ok(files) => files,
-            Err(error) => {
-                let fault =
-                    Fault::new(place, format!("cannot read the rules in {}: {error}", path.display()));
-                return self.fault(
-                    fault.help("name a file or a directory of .yaml files, or write the routes here"),
-                );
-            }
-        };
-        let mut routes = Vec::new();
-        for file in files {
-            let Some(rules) = self.read(&file) else { continue };
-            match rules.value {
-                Value::List(items) => routes.extend(items),
-                Value::Map(ref entries) if entries.len() == 1 && entries[0].0.name == "routes" => {
-                    routes.extend(rules.at(&["routes"]).items().to_vec());
-                }
-                Value::Map(ref entries) if entries.is_empty() => {}
-                Value::Map(_) => routes.push(rules),
-                Value::Scalar { .. } => {
-                    self.fault(Fault::new(rules.place, "expected a route, or a list of routes"));
-                }
-            }
-        }
-        // The node now stands for several files; its own place stays.
-        if let Some(node) = tree.get_mut("routes") {
-            node.value = Value::List(routes);
-        }
-    }
-
     /// `EVENTS_ENABLED`, `EVENTS_BACKEND` and `REDIS_EVENTS_URL` go before the file.
     fn overrides(&mut self, tree: &mut Node) {
         let variables: [(&str, &[&str]); 3] = [
@@ -160,9 +101,11 @@ impl Reading<'_> {
         for (variable, path) in variables {
             let Some(value) = (self.env)(variable).filter(|value| !value.is_empty()) else { continue };
             let file = self.faults.sources.len();
-            self.faults
-                .sources
-                .push(Source { path: format!("${variable}").into(), text: value.as_str().into() });
+            let secret = secrets::within(&value);
+            secrets::learn(&secret.iter().map(|range| value[range.clone()].to_owned()).collect::<Vec<_>>());
+            let shown = (!secret.is_empty()).then(|| secrets::without(&value, secret.clone()));
+            let text = secrets::starred(&value, secret).into();
+            self.faults.sources.push(Source { path: format!("${variable}").into(), text });
             let place = Place { file, bytes: 0..value.len() };
             let value = if variable == "EVENTS_ENABLED" { value.to_lowercase() } else { value };
             let value = match value.as_str() {
@@ -170,18 +113,21 @@ impl Reading<'_> {
                 "0" | "no" | "off" if variable == "EVENTS_ENABLED" => "false".into(),
                 _ => value,
             };
-            set(tree, path, Node::text(place, value, variable == "EVENTS_ENABLED"));
+            let mut node = Node::text(place, value, variable == "EVENTS_ENABLED");
+            if let Value::Scalar { shown: of_node, .. } = &mut node.value {
+                *of_node = shown;
+            }
+            set(tree, path, node);
         }
     }
 
     /// Checks shape and types; makes the settings where they fit.
     fn check(&mut self, tree: &Node) -> Option<Settings> {
-        let root =
-            SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Settings>().to_value();
-        let before = self.faults.faults.len();
-        Schema::check(&root, tree, &mut self.faults.faults);
+        let root = schema::of_settings();
+        let before = self.faults.all.len();
+        Schema::check(&root, tree, &mut self.faults.all);
         self.sections(tree);
-        let faulty: Vec<_> = self.faults.faults[before..].iter().map(|fault| fault.place().clone()).collect();
+        let faulty: Vec<_> = self.faults.all[before..].iter().map(|fault| fault.place().clone()).collect();
         // Without its unknown keys the rest may fit, so that what is wrong between its parts is said at once, too.
         let known = if faulty.is_empty() {
             tree.to_json()
@@ -203,17 +149,13 @@ impl Reading<'_> {
     /// The sections of backends, by their own schemas.
     fn sections(&mut self, tree: &Node) {
         let Some(events) = tree.get("events") else { return };
-        for (name, schema) in sections() {
-            let mut generator = SchemaSettings::draft2020_12().into_generator();
-            let part = schema(&mut generator).to_value();
-            let mut root = part;
-            root["$defs"] = serde_json::Value::Object(generator.take_definitions(true));
+        for (name, root) in schema::of_backends() {
             let entries = events.get("backends").map(Node::items).unwrap_or_default().iter();
             let configs = entries
                 .filter(|entry| is_text(entry.get("type"), name))
                 .filter_map(|entry| entry.get("config"));
             for section in events.get(name).into_iter().chain(configs) {
-                Schema::check(&root, section, &mut self.faults.faults);
+                Schema::check(&root, section, &mut self.faults.all);
             }
         }
     }
@@ -314,6 +256,10 @@ impl Reading<'_> {
     fn routes(&mut self, settings: &Settings, tree: &Node) {
         let specs = backends(settings);
         let names: Vec<&str> = specs.iter().map(|spec| spec.name.as_str()).collect();
+        let configured = match names.as_slice() {
+            [] => "none is configured, in events.backend or events.backends".to_owned(),
+            names => format!("configured: {}", names.join(", ")),
+        };
         let mut seen: Vec<(&str, Place)> = Vec::new();
         for (index, route) in settings.routes.iter().enumerate() {
             let Some(node) = tree.at(&["routes"]).items().get(index) else { continue };
@@ -329,14 +275,14 @@ impl Reading<'_> {
                     node.at(&["deliver"]).place.clone(),
                     format!("route {:?} delivers nowhere", route.name),
                 );
-                self.fault(fault.help(format!("name a backend: {}", names.join(", "))));
+                self.fault(fault.help(format!("name a backend; {configured}")));
             }
             for (target, name) in node.at(&["deliver"]).items().iter().zip(&route.deliver) {
                 if !names.contains(&name.as_str()) {
                     let near = nearest(name.as_str(), &names)
                         .map(|near| format!("did you mean {near:?}? "))
                         .unwrap_or_default();
-                    let help = format!("{near}configured: {}", names.join(", "));
+                    let help = format!("{near}{configured}");
                     self.fault(
                         Fault::new(target.place.clone(), format!("there is no backend {name:?}")).help(help),
                     );
@@ -348,13 +294,6 @@ impl Reading<'_> {
                     // `canary` has its plugin one deeper.
                     let node = if key == "canary" { node.at(&["plugin"]) } else { node };
                     self.plugin(&settings.plugins.directory, node, name.as_str());
-                }
-                if let Some(canary) =
-                    step.canary.as_ref().filter(|canary| !(0.0..=100.0).contains(&canary.percent))
-                {
-                    let place = node.at(&["canary", "percent"]).place.clone();
-                    let fault = Fault::new(place, format!("{} is no percentage", canary.percent));
-                    self.fault(fault.help("write a number from 0 to 100"));
                 }
             }
         }
@@ -377,25 +316,6 @@ impl Reading<'_> {
             Fault::new(node.place.clone(), format!("there is no plugin {name:?} in {}", directory.display()));
         self.fault(fault.help(help));
     }
-}
-
-pub(super) fn text(path: &Path) -> std::io::Result<String> {
-    if std::fs::metadata(path)?.len() > MOST_BYTES {
-        return Err(std::io::Error::other("it is larger than 8 MiB"));
-    }
-    std::fs::read_to_string(path)
-}
-
-fn rule_files(path: &Path) -> std::io::Result<Vec<PathBuf>> {
-    if !path.is_dir() {
-        return std::fs::metadata(path).map(|_| vec![path.to_owned()]);
-    }
-    let yaml =
-        |path: &PathBuf| path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
-    let mut files: Vec<_> =
-        std::fs::read_dir(path)?.flatten().map(|entry| entry.path()).filter(yaml).collect();
-    files.sort();
-    Ok(files)
 }
 
 fn is_text(node: Option<&Node>, wanted: &str) -> bool {

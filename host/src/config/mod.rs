@@ -6,7 +6,10 @@ mod document;
 mod fault;
 mod interpolate;
 mod load;
+mod read;
 mod reference;
+mod schema;
+pub mod secrets;
 pub mod settings;
 mod show;
 mod tree;
@@ -14,14 +17,13 @@ pub mod units;
 mod warnings;
 pub mod watch;
 
-use schemars::generate::SchemaSettings;
-
 pub use changes::{Changes, Difference, Fate, Shown};
 pub(crate) use check::nearest;
 pub use document::Document;
 pub use fault::{Fault, Faults};
 pub use load::{Loaded, admin_address, load};
 pub use reference::reference;
+pub use schema::schema;
 pub use settings::Settings;
 pub use show::show;
 
@@ -95,25 +97,6 @@ pub fn dead_letter_backend(settings: &Settings) -> Option<BackendSpec> {
         config,
         delivery: settings::OwnDelivery::default(),
     })
-}
-
-/// The sections of `events:` that the backends of this build know.
-fn sections() -> impl Iterator<Item = (&'static str, fn(&mut schemars::SchemaGenerator) -> schemars::Schema)>
-{
-    crate::backends::KINDS.iter().map(|kind| (kind.name, kind.schema))
-}
-
-/// The JSON Schema of the settings file, with the sections of backends in it.
-pub fn schema() -> serde_json::Value {
-    let mut generator = SchemaSettings::draft2020_12().into_generator();
-    let parts: Vec<_> = sections().map(|(name, schema)| (name, schema(&mut generator).to_value())).collect();
-    let mut root = generator.into_root_schema_for::<Settings>().to_value();
-    for (name, part) in parts {
-        let description = root["$defs"]["Events"]["properties"][name]["description"].clone();
-        root["$defs"]["Events"]["properties"][name] =
-            serde_json::json!({ "description": description, "allOf": [part] });
-    }
-    root
 }
 
 #[cfg(test)]

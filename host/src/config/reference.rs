@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::check::words;
+use super::schema;
 
 const HEAD: &str = "\
 # Settings
@@ -12,13 +13,20 @@ const HEAD: &str = "\
 Made by `stagewire config reference` from the types that read the file; a test keeps it so. `stagewire config schema` gives the
 same as a JSON Schema for editors, `stagewire validate` checks a file.
 
-`${VAR}` and `${VAR:-default}` inside a value are taken from the environment; `$${` writes `${`. `EVENTS_ENABLED`,
-`EVENTS_BACKEND` and `REDIS_EVENTS_URL` go before the file. An unknown key is an error that names the nearest known one.
+`${VAR}` and `${VAR:-default}` inside a value are taken from the environment, `${file:/run/secrets/name}` from a file, which counts from
+the directory of the settings file; `$${` writes `${`. `EVENTS_ENABLED`, `EVENTS_BACKEND` and `REDIS_EVENTS_URL` go before the file. An
+unknown key is an error that names the nearest known one.
+
+`include:` puts other files together with this one: `include: [plugins.yaml, rules.d]`. [Settings in several files](settings-files.md)
+has that, and what is kept of secrets.
+
+`# yaml-language-server: $schema=settings.schema.json` in the first line makes editors complete and check the file;
+`config/settings.schema.json` is that schema, and `stagewire init` writes it.
 ";
 
 /// Every key with its type, default and meaning, as Markdown.
 pub fn reference() -> String {
-    let root = super::schema();
+    let root = schema::whole();
     let mut page = Page { definitions: &root["$defs"], text: HEAD.to_owned() };
     page.section("", &root, "");
     page.text
@@ -85,16 +93,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Follows references, and looks through what only says "or nothing".
     fn resolve(&self, schema: &'a Value) -> &'a Value {
-        if let Some(name) = schema["$ref"].as_str().and_then(|path| path.strip_prefix("#/$defs/")) {
-            return self.resolve(&self.definitions[name]);
-        }
-        let only = |list: &'a Value| list.as_array()?.iter().find(|part| part["type"] != "null");
-        match only(&schema["anyOf"]).or_else(|| only(&schema["allOf"])) {
-            Some(part) => self.resolve(part),
-            None => schema,
-        }
+        schema::resolve(schema, self.definitions)
     }
 
     fn kind(&self, schema: &'a Value) -> String {

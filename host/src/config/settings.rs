@@ -26,7 +26,7 @@ pub struct Settings {
     pub plugins: Plugins,
     /// What events may not carry: looked for on the way in, before anything is kept.
     pub privacy: Vec<Privacy>,
-    /// Rules: inline. Without any, every event goes to the configured backends.
+    /// Rules, here or in the files that a path names. Without any, every event goes to the configured backends.
     pub routes: Vec<Route>,
 }
 
@@ -88,9 +88,11 @@ impl Events {
 #[serde(deny_unknown_fields)]
 pub struct SchemaRegistry {
     /// Where it is.
+    #[schemars(example = &"http://registry:8081")]
     pub url: String,
     /// The compatibility that new schemas must keep, such as BACKWARD.
     #[serde(default)]
+    #[schemars(example = &"BACKWARD")]
     pub compatibility: Option<String>,
 }
 
@@ -100,12 +102,15 @@ pub struct SchemaRegistry {
 pub struct BackendEntry {
     /// What routes call it in `deliver`; its type where absent.
     #[serde(default)]
+    #[schemars(example = &"stage3")]
     pub name: Option<BackendName>,
     /// Its type: `redis_streams`, `kafka`, `nats`, `rabbitmq`, `webhook`, `local`, `stdout`.
     #[serde(rename = "type")]
+    #[schemars(example = &"kafka")]
     pub kind: String,
     /// Its settings, as in the section of its type.
     #[serde(default)]
+    #[schemars(example = serde_json::json!({ "urls": ["https://stage3.example.com/webhook"] }))]
     pub config: serde_json::Value,
     /// How its lanes work, where that differs from `host.delivery`.
     #[serde(default)]
@@ -117,10 +122,13 @@ pub struct BackendEntry {
 #[serde(deny_unknown_fields, default)]
 pub struct OwnDelivery {
     /// The most events in one publish.
+    #[schemars(example = 100)]
     pub batch: Option<usize>,
     /// How long a batch waits to fill once it has its first event.
+    #[schemars(example = &"5ms")]
     pub linger: Option<Span>,
     /// The most events a second, tries again included.
+    #[schemars(example = 50.0)]
     pub rate: Option<f64>,
 }
 
@@ -214,6 +222,7 @@ pub struct DeadLetterQueue {
     /// Tries after the first, before an event becomes a dead letter.
     pub max_retries: u32,
     /// Where dead letters go from the embedded store: the name or type of a backend. Absent, they stay there.
+    #[schemars(example = &"redis_streams")]
     pub backend: Option<String>,
     /// The stream (topic, subject, routing key) of `backend` that they go to.
     pub stream_name: String,
@@ -230,10 +239,14 @@ impl Default for DeadLetterQueue {
 #[serde(deny_unknown_fields, default)]
 pub struct Host {
     /// Where `POST /events` listens.
+    #[schemars(regex(
+        pattern = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|\[[0-9a-fA-F:.]+\]):([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])$"
+    ), extend("format" = "socket-address"))]
     pub listen: SocketAddr,
     /// The directory of the journal, dead letters and local streams; one host locks it for itself.
     pub data: PathBuf,
     /// Worker threads that run plugins; one per core where absent.
+    #[schemars(example = 4)]
     pub workers: Option<usize>,
     /// How long a shutdown may take to deliver what is in flight; the rest stays in the journal.
     pub drain_timeout: Span,
@@ -289,8 +302,10 @@ impl Default for Provenance {
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
     /// `Authorization: Bearer …` tokens that may send. Without tokens and keys anybody who reaches the port may.
+    #[schemars(example = ["${file:/run/secrets/stage2-token}"])]
     pub bearer_tokens: Vec<String>,
     /// `X-API-Key: …` keys that may send.
+    #[schemars(example = ["${STAGE2_API_KEY}"])]
     pub api_keys: Vec<String>,
     /// TLS; plain HTTP where absent.
     pub tls: Option<Tls>,
@@ -329,11 +344,14 @@ impl Default for Http {
 #[serde(deny_unknown_fields)]
 pub struct Tls {
     /// PEM file of the certificate chain.
+    #[schemars(example = &"/etc/stagewire/tls.crt")]
     pub certificate: PathBuf,
     /// PEM file of the private key.
+    #[schemars(example = &"/etc/stagewire/tls.key")]
     pub key: PathBuf,
     /// PEM file of authorities; where given, clients must present a certificate signed by one of them.
     #[serde(default)]
+    #[schemars(example = &"/etc/stagewire/clients.pem")]
     pub client_authorities: Option<PathBuf>,
 }
 
@@ -342,8 +360,10 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
     /// Where health, metrics, the admin API and the dashboard listen; loopback only.
+    #[schemars(regex(pattern = r"^(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"), extend("format" = "socket-address"))]
     pub listen: SocketAddr,
     /// Other names, with their ports, that browsers and clients may reach it by, as through a tunnel: `localhost:9000`.
+    #[schemars(example = ["localhost:9000"])]
     pub hosts: Vec<String>,
 }
 
@@ -424,6 +444,7 @@ pub struct Delivery {
     /// The longest pause before a retry.
     pub retry_max: Span,
     /// The most events a second to each backend, tries again included; no limit where absent.
+    #[schemars(example = 500.0)]
     pub rate: Option<f64>,
     /// The most bytes of one lane's overflow on disk. Beyond, its events wait in the journal until there is room.
     pub overflow: Size,
@@ -450,7 +471,7 @@ impl Default for Delivery {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Breaker {
-    /// The share of failed publishes above which it opens; 1 for never.
+    /// The share of failed publishes, 0 to 1, above which it opens; 1 for never.
     pub failure_rate: f64,
     /// The time over which that share is taken.
     pub window: Span,
@@ -476,6 +497,7 @@ pub struct Privacy {
     /// Fields of their data: a name at any depth, or a path as `a.b`, `$.a.b[*].c` or `/a/b/0`.
     pub fields: Vec<String>,
     /// The longest string in their data; an event with a longer one is refused.
+    #[schemars(example = &"64KiB")]
     pub max_string: Option<Size>,
     /// What becomes of an event that has such a field.
     pub action: PrivacyAction,
@@ -538,6 +560,7 @@ pub struct Plugins {
     /// What a plugin may reach in every step that uses it, by its name.
     pub grants: BTreeMap<PluginName, Grants>,
     /// Where compiled code is kept; `plugin-cache` under `host.data` where absent.
+    #[schemars(example = &"/var/cache/stagewire")]
     pub cache: Option<PathBuf>,
 }
 
@@ -551,19 +574,26 @@ impl Default for Plugins {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The longest one call may take (50ms).
+    /// The longest one call may take.
+    #[schemars(extend("default" = "50ms"))]
     pub time: Option<Span>,
-    /// The most memory one instance may have (32MiB).
+    /// The most memory one instance may have.
+    #[schemars(extend("default" = "32MiB"))]
     pub memory: Option<Size>,
-    /// The most bytes that one call may hand out (8MiB).
+    /// The most bytes that one call may hand out.
+    #[schemars(extend("default" = "8MiB"))]
     pub output: Option<Size>,
-    /// The most events that one call may hand out (1000).
+    /// The most events that one call may hand out.
+    #[schemars(extend("default" = 1000))]
     pub events: Option<usize>,
-    /// The most bytes of the step's state, where `grants` gives it one (16MiB).
+    /// The most bytes of the step's state, where `grants` gives it one.
+    #[schemars(extend("default" = "16MiB"))]
     pub state: Option<Size>,
-    /// The most log lines a second; more are counted and left out (100).
+    /// The most log lines a second; more are counted and left out.
+    #[schemars(extend("default" = 100))]
     pub log: Option<u32>,
     /// After so many events an instance is replaced by a fresh one (never).
+    #[schemars(example = 100_000)]
     pub recycle: Option<u64>,
 }
 
@@ -588,6 +618,7 @@ impl Grants {
 #[serde(deny_unknown_fields)]
 pub struct Route {
     /// Unique among the routes.
+    #[schemars(example = &"processed-to-embedding")]
     pub name: RouteName,
     /// Which events; all conditions must hold. Without any, every event.
     #[serde(rename = "match", default)]
@@ -610,7 +641,7 @@ pub struct Route {
     /// The most events a second; what is more is dropped and counted. To delay instead, set the backend's
     /// `delivery.rate`.
     #[serde(default)]
-    #[schemars(range(min = 0.001))]
+    #[schemars(range(min = 0.001), example = 100.0)]
     pub rate: Option<f64>,
     /// The attribute whose values keep their order on this route: `subject`, `source`, `partitionkey`, …; `id` for none.
     /// Where it or the attribute is absent: `partitionkey`, else `subject`, else `source`.
@@ -620,6 +651,7 @@ pub struct Route {
     #[serde(default)]
     pub steps: Vec<Step>,
     /// Names of backends.
+    #[schemars(length(min = 1), example = ["redis_streams"])]
     pub deliver: Vec<BackendName>,
 }
 
@@ -681,7 +713,7 @@ pub enum Day {
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// How large a share, from 0 to 1.
-    #[schemars(range(min = 0.0, max = 1.0))]
+    #[schemars(range(min = 0.0, max = 1.0), example = 0.1)]
     pub share: f64,
     /// The attribute by whose value an event is in or out: `subject` keeps or leaves out a document with all of its events.
     /// `id` where absent.
@@ -735,9 +767,11 @@ pub enum Match {
 pub struct Step {
     /// The plugin: a file in `plugins.directory`, without `.wasm`.
     #[serde(deserialize_with = "plugin_name")]
+    #[schemars(example = &"redact")]
     pub plugin: PluginName,
     /// What the plugin's `configure` gets, as JSON.
     #[serde(default)]
+    #[schemars(example = serde_json::json!({ "remove": ["text"] }))]
     pub settings: serde_json::Map<String, serde_json::Value>,
     /// What happens to an event that the plugin fails on.
     #[serde(default)]
@@ -750,6 +784,7 @@ pub struct Step {
     pub grants: Grants,
     /// A plugin that gets the same events without effect; what it would do otherwise is counted and sampled.
     #[serde(default, deserialize_with = "some_plugin_name")]
+    #[schemars(example = &"redact-next")]
     pub shadow: Option<PluginName>,
     /// A plugin that takes the step's place for a share of the ordering keys.
     #[serde(default)]
@@ -782,8 +817,10 @@ fn some_plugin_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 pub struct Canary {
     /// The plugin: a file in `plugins.directory`, without `.wasm`.
     #[serde(deserialize_with = "plugin_name")]
+    #[schemars(example = &"redact-next")]
     pub plugin: PluginName,
     /// The share of the ordering keys, 0 to 100.
+    #[schemars(range(min = 0, max = 100), example = 5.0)]
     pub percent: f64,
 }
 

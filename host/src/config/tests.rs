@@ -7,12 +7,28 @@ use proptest::prelude::*;
 use super::*;
 
 pub(super) fn load_text(text: &str, env: &[(&str, &str)]) -> Result<Loaded, String> {
+    load_files(&[("s.yaml", text)], env)
+}
+
+/// Loads the first of these files, which lie in a directory of their own, and opens the backends.
+pub(super) fn load_files(files: &[(&str, &str)], env: &[(&str, &str)]) -> Result<Loaded, String> {
+    // As `main` does; a webhook's client is not made without it.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("s.yaml");
-    std::fs::write(&path, text).unwrap();
+    put(dir.path(), files);
     let env = |name: &str| env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+    let loaded = load(&dir.path().join(files[0].0), &env);
+    let opened = loaded.and_then(|loaded| loaded.check_backends().map(|()| loaded));
     let prefix = format!("{}/", dir.path().display());
-    load(&path, &env).map_err(|faults| faults.to_strings().join("\n").replace(&prefix, ""))
+    opened.map_err(|faults| faults.to_strings().join("\n").replace(&prefix, ""))
+}
+
+fn put(dir: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let path = dir.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
 }
 
 #[test]
@@ -113,134 +129,6 @@ fn interpolated_values_keep_yamls_types_and_add_no_yaml() {
 }
 
 #[test]
-fn broken_settings_say_what_to_write() {
-    let cases = [
-        ("evnts: {}", "s.yaml:1:1: unknown key \"evnts\"; did you mean \"events\"?"),
-        ("events:\n  enabld: true", "s.yaml:2:3: unknown key \"enabld\"; did you mean \"enabled\"?"),
-        ("events:\n  enabled: 'yes'", "s.yaml:2:12: expected true or false here, found text (\"yes\")"),
-        ("events:\n  enabled: 'true'", "leave the quotes out: true"),
-        (
-            "events: { enabled: true, enabled: false }",
-            "s.yaml:1:26: key \"enabled\" is given twice; keep one of them",
-        ),
-        (
-            "events: { backend: redis_stream, enabled: true }",
-            "unknown backend type \"redis_stream\"; did you mean \"redis_streams\"?",
-        ),
-        ("events: { enabled: true }", "there is no backend; add backend: local"),
-        (
-            "events: { backend: local, backends: [{ type: local }] }",
-            "both backend and backends are given; keep one of them",
-        ),
-        (
-            "events: { backends: [{ type: local }, { type: local }] }",
-            "two backends are called \"local\"; give each a name: of its own",
-        ),
-        ("events: { backends: [{ name: x }] }", "s.yaml:1:22: key \"type\" is missing here; add type: …"),
-        ("events: { backends: local }", "make it a list: [\"local\"]"),
-        ("events: { redis_streams: { max_lenn: 1 } }", "unknown key \"max_lenn\"; did you mean \"max_len\"?"),
-        (
-            "events: { redis_streams: { max_len: many } }",
-            "expected a whole number here, found text (\"many\")",
-        ),
-        ("events: { redis_streams: { max_len: -1 } }", "-1 is out of range; write a number from 0 on"),
-        ("events: { redis_streams: { url: 6379 } }", "put it in quotes: \"6379\""),
-        (
-            "events: { redis_streams: { connection_pool: 5 } }",
-            "expected a section of keys here, found a whole number (5)",
-        ),
-        (
-            "events: { backends: [{ type: webhook, config: { url: x } }] }",
-            "unknown key \"url\"; did you mean \"urls\"?",
-        ),
-        ("events: { webhook: { urls: 'https://x' } }", "make it a list: [\"https://x\"]"),
-        (
-            "events: { webhook: { retry_backoff: exponentially } }",
-            "did you mean \"exponential\"? known: exponential, fixed",
-        ),
-        ("events: { webhook: { headers: { A: 1 } } }", "put it in quotes: \"1\""),
-        ("events: { kafka: { compression_type: zip } }", "known here"),
-        ("events: { kafka: { topik: x } }", "did you mean \"topic\"?"),
-        ("events: { kafka: { acks: 2 } }", "\"2\" is not known here; write one of 0, 1, -1, all"),
-        (
-            "events: { kafka: { security_protocol: SASL } }",
-            "\"SASL\" is not known here; did you mean \"SSL\"? known: PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL",
-        ),
-        ("events: { monitoring: { log_level: LOUD } }", "\"LOUD\" is not known here; write one of"),
-        ("events: { publish_events: { document_procesed: true } }", "did you mean \"document_processed\"?"),
-        ("host: { listen: everywhere }", "invalid socket address syntax"),
-        ("host: { workers: 1.5 }", "expected a whole number here, found a number (1.5)"),
-        (
-            "host: { drain_timeout: 30 }",
-            "\"30\" is not a number with a unit (ms, s, m, h, d); write it like 50ms or 24h",
-        ),
-        ("host: { http: { max_body: 8 megabytes } }", "write it like 64KiB or 32MiB"),
-        ("host: { journal: { fsync: alway } }", "did you mean \"always\"? known: always, interval, never"),
-        (
-            "host: { admin: { listen: '0.0.0.0:8081' } }",
-            "is not a loopback address; the admin API has no credentials yet; write 127.0.0.1:8081",
-        ),
-        ("host: { http: { tls: { certificate: /none, key: /none } } }", "cannot read /none"),
-        ("host: { http: { tls: { certificate: /none } } }", "key \"key\" is missing here"),
-        ("routes: /nowhere", "cannot read the rules in /nowhere"),
-        ("routes: [{ deliver: [] }]", "key \"name\" is missing here; add name: …"),
-        ("routes: [{ name: r, deliver: [] }]", "route \"r\" delivers nowhere; name a backend"),
-        (
-            "events: { backend: local }\nroutes: [{ name: r, deliver: [locl] }]",
-            "s.yaml:2:31: there is no backend \"locl\"; did you mean \"local\"? configured: local",
-        ),
-        (
-            "events: { backend: local }\nroutes: [{ name: r, deliver: [local] }, { name: r, deliver: [local] }]",
-            "two routes are called \"r\"",
-        ),
-        (
-            "routes: [{ name: r, match: [{ exakt: { type: x } }], deliver: [] }]",
-            "unknown key \"exakt\"; did you mean \"exact\"?",
-        ),
-        ("routes: [{ name: r, match: [{ exact: { type: 1 } }], deliver: [] }]", "put it in quotes: \"1\""),
-        ("routes: [{ name: r, match: [exact], deliver: [] }]", "expected one of"),
-        (
-            "routes: [{ name: r, match: [{ exact: { type: x }, prefix: { type: y } }], deliver: [] }]",
-            "give each condition its own list item",
-        ),
-        (
-            "routes: [{ name: r, match: { exact: { type: x } }, deliver: [] }]",
-            "expected a list here, found a section of keys",
-        ),
-        (
-            "events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: redact }], deliver: [local] }]",
-            "there is no plugin \"redact\" in plugins; put redact.wasm there, or set plugins.directory",
-        ),
-        (
-            "routes: [{ name: r, steps: [{ plugin: p, on_error: ignore }], deliver: [] }]",
-            "write one of dead_letter, drop, pass, retry",
-        ),
-        (
-            "routes: [{ name: r, steps: [{ plugin: p, limits: { memory: 32 } }], deliver: [] }]",
-            "not a number with a unit",
-        ),
-        (
-            "events: { webhook: { headers: { X: '${NOT_SET}' } } }",
-            "environment variable NOT_SET is not set; set it, or give a default: ${NOT_SET:-…}",
-        ),
-        ("events: '${OPEN'", "a ${ has no }"),
-        ("a: [", "s.yaml:1:4: not YAML: unclosed bracket"),
-        ("a: *b", "not YAML"),
-        ("---\n{}\n---\n{}", "a second document begins here"),
-        ("{ [a]: b }", "a key must be a word"),
-        ("- a", "expected a section of keys here, found a list"),
-    ];
-    let mut wrong = Vec::new();
-    for (text, expected) in cases {
-        let error = load_text(text, &[]).map(|_| ()).expect_err(text);
-        if !error.contains(expected) {
-            wrong.push(format!("{text}\nsays\n{error}\nand not\n{expected}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-}
-
-#[test]
 fn every_fault_is_said_at_once() {
     let error = load_text("events: { enabld: true, backend: 5 }\nhost: { drain_timeout: x }\nrouts: []", &[])
         .unwrap_err();
@@ -273,20 +161,161 @@ fn an_unknown_key_hides_no_other_fault() {
 #[test]
 fn secrets_are_hidden() {
     let text = "events: { backends: [{ type: redis_streams, config: { url: 'redis://u:hunter2@h/0' } }, { type: webhook, config: { urls: ['https://a/'], headers: { X-API-Key: hunter2 } } }] }\nhost: { http: { bearer_tokens: [hunter2], api_keys: [hunter2] } }";
-    let shown = show(&load_text(text, &[]).unwrap().settings).to_string();
+    let shown = show(&load_text(text, &[]).unwrap()).to_string();
     assert!(!shown.contains("hunter2") && shown.contains("redis://u:(hidden)@h/0"), "{shown}");
+}
+
+#[test]
+fn what_comes_from_a_file_is_a_secret_wherever_it_stands() {
+    let text = "events: { backend: redis_streams, redis_streams: { url: 'redis://${file:host}/0', stream_name: 'a-${STREAM}', password: '${file:sub/pw}' } }\nhost: { http: { api_keys: ['${file:sub/pw}', '${MY_TOKEN}-x'] } }";
+    let files = [("s.yaml", text), ("host", "r9.internal\n"), ("sub/pw", "0042\r\n")];
+    let loaded = load_files(&files, &[("STREAM", "b"), ("MY_TOKEN", "zz")]).unwrap();
+    let config = backends(&loaded.settings).remove(0).config;
+    assert_eq!(config["url"], "redis://r9.internal/0");
+    assert_eq!(config["password"], "0042", "text stays text, without its newline");
+    let shown = show(&loaded);
+    let redis = &shown["events"]["redis_streams"];
+    assert_eq!(redis["url"], "redis://(hidden)/0");
+    assert_eq!(redis["stream_name"], "a-b");
+    assert_eq!(redis["password"], "(hidden)");
+    assert_eq!(shown["host"]["http"]["api_keys"], serde_json::json!(["(hidden)", "(hidden)"]));
+}
+
+#[test]
+fn no_fault_tells_a_secret() {
+    let cases: [&[(&str, &str)]; 6] = [
+        // Of the wrong type, short, and known by where it stands alone.
+        &[("s.yaml", "host: { workers: '${file:a}' }"), ("a", "pq7")],
+        &[("s.yaml", "host: { drain_timeout: '${file:a}' }"), ("a", "pq7")],
+        &[("s.yaml", "events: { kafka: { security_protocol: '${file:a}' } }"), ("a", "pq7")],
+        // Beside what is wrong, in the lines that are shown.
+        &[(
+            "s.yaml",
+            "events:\n  kafka:\n    sasl_password: 'pq7-literal'\n    topik: x\n    sasl_username: u\n",
+        )],
+        // In what is no YAML at all.
+        &[("s.yaml", "events:\n  kafka: { sasl_password: pq7-broken ]\n")],
+        &[
+            ("s.yaml", "include: b.yaml"),
+            ("b.yaml", "events:\n  rabbitmq: { url: 'amqp://u:pq7-in-url@h/', urll: 1 }\n"),
+        ],
+    ];
+    for files in cases {
+        let dir = tempfile::tempdir().unwrap();
+        put(dir.path(), files);
+        let faults = load(&dir.path().join("s.yaml"), &|_| None).unwrap_err();
+        let said = format!("{faults}\n{}\n{}", faults.render(false), faults.to_json());
+        assert!(!said.contains("pq7"), "{said}");
+    }
+}
+
+#[test]
+fn secrets_in_files_are_bounded_text() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = dir.path().join("s.yaml");
+    std::fs::write(&settings, "host: { http: { api_keys: ['${file:key}'] } }").unwrap();
+    let fault = || load(&settings, &|_| None).map(|_| ()).unwrap_err().to_string();
+    assert!(fault().contains("s.yaml:1:28: there is no file key"), "{}", fault());
+    std::fs::create_dir(dir.path().join("key")).unwrap();
+    assert!(fault().contains("key is no regular file"), "{}", fault());
+    std::fs::remove_dir(dir.path().join("key")).unwrap();
+    for (bytes, wanted) in [
+        (b"\n".to_vec(), "key is empty"),
+        (b"\xff\xfe".to_vec(), "key is not UTF-8; write it as text"),
+        (vec![b'x'; (64 << 10) + 1], "larger than 64 KiB"),
+    ] {
+        std::fs::write(dir.path().join("key"), bytes).unwrap();
+        assert!(fault().contains(wanted), "{}", fault());
+    }
+    std::fs::write(dir.path().join("key"), "one\n\n").unwrap();
+    let loaded = load(&settings, &|_| None).unwrap();
+    assert_eq!(loaded.settings.host.http.api_keys, ["one\n"]);
+    assert!(loaded.files.iter().any(|file| file.path.ends_with("key") && file.digest.is_some()));
+}
+
+#[test]
+fn files_are_put_together_in_their_order() {
+    let files = [
+        (
+            "s.yaml",
+            "include: [more.yaml, rules.d, 'x/*.yml']\nevents: { backend: local }\nroutes: [{ name: own, deliver: [local] }]\nprivacy: [{ fields: [a] }]\n",
+        ),
+        (
+            "more.yaml",
+            "include: deeper/plugins.yaml\nprivacy: [{ fields: [b] }]\nevents: { dlq: { max_retries: 7 } }\nhost:\n",
+        ),
+        ("deeper/plugins.yaml", "include: ['../one.yaml']\nplugins: { directory: elsewhere }\n"),
+        ("one.yaml", "name: one\ndeliver: [local]\n"),
+        ("rules.d/20-b.yaml", "- { name: b, deliver: [local] }\n- { name: c, deliver: [local] }\n"),
+        ("rules.d/10-a.yml", "routes:\n  - { name: a, deliver: [local] }\n"),
+        ("rules.d/.hidden.yaml", "]"),
+        ("rules.d/README.md", "]"),
+        ("rules.d/30-empty.yaml", ""),
+        ("x/d.yml", "{ name: d, deliver: [local] }"),
+        ("x/e.yaml", "]"),
+    ];
+    let loaded = load_files(&files, &[]).unwrap();
+    let settings = &loaded.settings;
+    let names: Vec<_> = settings.routes.iter().map(|route| route.name.as_str()).collect();
+    assert_eq!(names, ["own", "one", "a", "b", "c", "d"]);
+    assert_eq!(settings.privacy.iter().map(|rule| rule.fields[0].as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let events = settings.events.as_ref().unwrap();
+    assert_eq!((events.backend.as_deref(), events.dlq.max_retries), (Some("local"), 7));
+    assert_eq!(settings.plugins.directory, Path::new("elsewhere"));
+    // Six files with something to say, an empty one, and two directories.
+    assert_eq!(loaded.files.len(), 10, "{:?}", loaded.files);
+}
+
+#[test]
+fn a_refused_candidate_names_every_file_that_could_mend_it() {
+    let dir = tempfile::tempdir().unwrap();
+    put(
+        dir.path(),
+        &[("s.yaml", "include: [a.yaml, none.yaml, d]"), ("a.yaml", "]"), ("d/x.yaml", "nonsense: 1")],
+    );
+    let faults = load(&dir.path().join("s.yaml"), &|_| None).unwrap_err();
+    let names: Vec<_> =
+        faults.files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!(names, ["s.yaml", "a.yaml", "none.yaml", "d", "x.yaml"]);
+    assert!(faults.files.iter().all(|file| (file.digest.is_none()) == file.path.ends_with("none.yaml")));
+}
+
+#[test]
+fn a_fault_in_two_files_shows_both() {
+    let dir = tempfile::tempdir().unwrap();
+    let rule = "routes:\n  - name: twice\n    deliver: [local]\n";
+    put(
+        dir.path(),
+        &[
+            ("s.yaml", "include: rules\nevents: { backend: local }\n"),
+            ("rules/a.yaml", rule),
+            ("rules/b.yaml", rule),
+        ],
+    );
+    let faults = load(&dir.path().join("s.yaml"), &|_| None).unwrap_err();
+    let said = faults.to_string();
+    assert!(
+        said.contains("rules/b.yaml:2:11: two routes are called \"twice\" (and ")
+            && said.contains("rules/a.yaml:2:11)"),
+        "{said}"
+    );
+    let shown = faults.render(false);
+    assert!(shown.contains("rules/b.yaml:2:11]") && shown.contains("rules/a.yaml:2:11]"), "{shown}");
+    assert_eq!(faults.to_json()[0]["also"]["line"], 2);
 }
 
 #[test]
 fn rules_may_stand_in_files_of_their_own() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::create_dir(dir.path().join("rules")).unwrap();
-    std::fs::write(dir.path().join("rules/a.yaml"), "name: a\ndeliver: [local]\n").unwrap();
-    std::fs::write(dir.path().join("rules/b.yaml"), "- name: b\n  deliver: [lcal]\n").unwrap();
     let settings = dir.path().join("s.yaml");
-    let rules = dir.path().join("rules");
-    std::fs::write(&settings, format!("events: {{ backend: local }}\nroutes: {}\n", rules.display()))
-        .unwrap();
+    put(
+        dir.path(),
+        &[
+            ("s.yaml", "events: { backend: local }\nroutes: rules\n"),
+            ("rules/a.yaml", "name: a\ndeliver: [local]\n"),
+            ("rules/b.yaml", "- name: b\n  deliver: [lcal]\n"),
+        ],
+    );
     let error = load(&settings, &|_| None).unwrap_err().to_string();
     assert!(error.contains("b.yaml:2:13: there is no backend \"lcal\""), "{error}");
     std::fs::write(dir.path().join("rules/b.yaml"), "- name: b\n  deliver: [local]\n").unwrap();
@@ -297,17 +326,29 @@ fn rules_may_stand_in_files_of_their_own() {
 
 proptest! {
     #[test]
-    fn no_text_makes_the_loader_panic(text in "[ -~\n]{0,80}") {
-        let _ = load_text(&text, &[]).map(|_| ());
+    fn no_text_makes_the_loader_panic(text in "[ -~\n]{0,80}|(include|routes|privacy|password|: |\\[|\\]|\\{|\\}|, |\n|- |s\\.yaml|b|\\*|\\.\\.|\\$\\{file:b\\}|ä){0,20}") {
+        let _ = load_files(&[("s.yaml", &text), ("b", &text)], &[]).map(|_| ());
     }
 }
 
 #[test]
+fn no_bytes_make_the_loader_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("s.yaml");
+    std::fs::write(&path, b"events:\n  a: \xff\n").unwrap();
+    let error = load(&path, &|_| None).unwrap_err().to_string();
+    assert!(error.contains("s.yaml:1:1: cannot read it: line 2 is not UTF-8"), "{error}");
+}
+
+#[test]
 fn the_settings_page_says_what_the_types_say() {
-    let page = include_str!("../../../docs/settings.md");
-    let fresh = reference();
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/settings.md");
+    let now = format!("{}\n", reference().trim_end());
+    if std::env::var_os("STAGEWIRE_UPDATE_DOCS").is_some() {
+        std::fs::write(&file, &now).unwrap();
+    }
     assert!(
-        page.trim_end() == fresh.trim_end(),
+        std::fs::read_to_string(&file).unwrap_or_default() == now,
         "docs/settings.md is out of date: `stagewire config reference > docs/settings.md` writes it anew"
     );
 }

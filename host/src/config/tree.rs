@@ -28,7 +28,12 @@ pub(super) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    Scalar { text: String, plain: bool },
+    Scalar {
+        text: String,
+        plain: bool,
+        /// The text as it may be shown, where it holds a secret.
+        shown: Option<String>,
+    },
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
 }
@@ -41,7 +46,7 @@ pub(super) struct Key {
 
 impl Node {
     pub(super) fn text(place: Place, text: impl Into<String>, plain: bool) -> Self {
-        Self { place, value: Value::Scalar { text: text.into(), plain } }
+        Self { place, value: Value::Scalar { text: text.into(), plain, shown: None } }
     }
 
     pub(super) fn empty() -> Self {
@@ -63,6 +68,18 @@ impl Node {
         }
     }
 
+    /// Takes the value under a key out.
+    pub(super) fn take(&mut self, name: &str) -> Option<Node> {
+        let Value::Map(entries) = &mut self.value else { return None };
+        let index = entries.iter().position(|(key, _)| key.name == name)?;
+        Some(entries.remove(index).1)
+    }
+
+    /// Whether nothing stands there.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { .. }) && self.to_json().is_null()
+    }
+
     pub(super) fn items(&self) -> &[Node] {
         if let Value::List(items) = &self.value { items } else { &[] }
     }
@@ -77,7 +94,7 @@ impl Node {
 
     /// Where a stretch of a scalar's text stands in the file; nothing where the text is not what stands there.
     pub(super) fn within(&self, bytes: Range<usize>) -> Option<Place> {
-        let Value::Scalar { text, plain } = &self.value else { return None };
+        let Value::Scalar { text, plain, .. } = &self.value else { return None };
         let quote = usize::from(!plain);
         let start = self.place.bytes.start + quote;
         let verbatim = self.place.bytes.len() == text.len() + 2 * quote;
@@ -88,8 +105,8 @@ impl Node {
     /// The value as JSON, plain scalars typed as YAML's core schema has it.
     pub(super) fn to_json(&self) -> Json {
         match &self.value {
-            Value::Scalar { text, plain: true } => typed(text),
-            Value::Scalar { text, plain: false } => Json::String(text.clone()),
+            Value::Scalar { text, plain: true, .. } => typed(text),
+            Value::Scalar { text, plain: false, .. } => Json::String(text.clone()),
             Value::List(items) => items.iter().map(Self::to_json).collect(),
             Value::Map(entries) => {
                 entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect()
@@ -118,12 +135,36 @@ impl Node {
         }
     }
 
-    /// Calls `change` for every scalar.
-    pub(super) fn scalars(&mut self, change: &mut impl FnMut(&Place, &mut String)) {
+    /// Calls `change` for every scalar, with whether it stands under a key that `marked` picks out.
+    pub(super) fn scalars(
+        &mut self,
+        under: bool,
+        marked: &impl Fn(&str) -> bool,
+        change: &mut impl FnMut(bool, &mut Self),
+    ) {
         match &mut self.value {
-            Value::Scalar { text, .. } => change(&self.place, text),
-            Value::List(items) => items.iter_mut().for_each(|item| item.scalars(change)),
-            Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.scalars(change)),
+            Value::Scalar { .. } => change(under, self),
+            Value::List(items) => items.iter_mut().for_each(|item| item.scalars(under, marked, change)),
+            Value::Map(entries) => entries
+                .iter_mut()
+                .for_each(|(key, node)| node.scalars(under || marked(&key.name), marked, change)),
+        }
+    }
+
+    /// Every scalar that holds a secret: the way to it, and the node.
+    pub(super) fn secrets<'a>(&'a self, way: &mut Vec<String>, found: &mut Vec<(Vec<String>, &'a Node)>) {
+        let mut inside = |name: String, node: &'a Node| {
+            way.push(name);
+            node.secrets(way, found);
+            way.pop();
+        };
+        match &self.value {
+            Value::Scalar { shown: Some(_), .. } => found.push((way.clone(), self)),
+            Value::Scalar { .. } => {}
+            Value::List(items) => {
+                items.iter().enumerate().for_each(|(index, item)| inside(index.to_string(), item));
+            }
+            Value::Map(entries) => entries.iter().for_each(|(key, node)| inside(key.name.clone(), node)),
         }
     }
 }

@@ -31,7 +31,7 @@ fn parse(text: &str, units: &[(&str, u64)], example: &str) -> Result<u64, String
 }
 
 macro_rules! unit {
-    ($(#[$doc:meta])* $name:ident, $pattern:literal, $what:literal, $parse:expr) => {
+    ($(#[$doc:meta])* $name:ident, $pattern:literal, $what:literal, $examples:expr, $parse:expr) => {
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = Cow::<'de, str>::deserialize(deserializer)?;
@@ -51,7 +51,7 @@ macro_rules! unit {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $what })
+                json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": $examples })
             }
         }
     };
@@ -61,7 +61,13 @@ macro_rules! unit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
-unit!(Span, "^[0-9]+ *(ms|s|m|h|d)$", "a length of time: 50ms, 5s, 10m, 24h, 7d", Span::parse);
+unit!(
+    Span,
+    "^[0-9]+ *(ms|s|m|h|d)$",
+    "a length of time: 50ms, 5s, 10m, 24h, 7d",
+    ["50ms", "5s", "24h"],
+    Span::parse
+);
 
 impl Span {
     /// So many milliseconds.
@@ -95,6 +101,7 @@ unit!(
     Size,
     "^[0-9]+ *(B|kB|MB|GB|KiB|MiB|GiB|TiB)$",
     "a size in bytes: 512B, 64KiB, 32MiB, 1GiB",
+    ["64KiB", "32MiB", "1GiB"],
     Size::parse
 );
 
@@ -126,7 +133,13 @@ impl fmt::Display for Size {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock(pub u16);
 
-unit!(Clock, "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$", "a time of the day: 08:30", Clock::parse);
+unit!(
+    Clock,
+    "^([01][0-9]|2[0-3]):[0-5][0-9]$|^24:00$",
+    "a time of the day: 08:30",
+    ["08:30", "24:00"],
+    Clock::parse
+);
 
 impl Clock {
     /// Reads `08:30`, and `24:00` for the end of a day.
@@ -154,7 +167,7 @@ impl fmt::Display for Clock {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Zone(pub jiff::tz::TimeZone);
 
-unit!(Zone, "^[A-Za-z]", "a time zone: Europe/Berlin, UTC", Zone::parse);
+unit!(Zone, "^[A-Za-z]", "a time zone: Europe/Berlin, UTC", ["Europe/Berlin", "UTC"], Zone::parse);
 
 impl Zone {
     /// Reads `Europe/Berlin`.

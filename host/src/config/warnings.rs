@@ -46,10 +46,12 @@ impl Loaded {
         }
         found.backends();
         found.plugins();
-        let mut faults = found.faults;
+        let mut all = found.faults;
         // In the order of the files.
-        faults.sort_by_key(|fault| (fault.place().file, fault.place().bytes.start));
-        Faults { faults, sources: self.sources.clone() }
+        all.sort_by_key(|fault| (fault.place().file, fault.place().bytes.start));
+        let mut faults = Faults { all, sources: self.sources.clone(), ..Faults::default() };
+        faults.keep_secrets(&self.tree);
+        faults
     }
 }
 

@@ -20,7 +20,7 @@ const POLL: Duration = Duration::from_secs(2);
 /// A file that was written less long ago may be written again without its times showing it.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// A file, or a directory of rule files, and what it held when it was read.
+/// A file, or a directory of them, and what it held when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WatchedFile {
     /// Where it is.
@@ -192,13 +192,16 @@ fn directories(file: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Of a directory, the names in it: a rule file that is added or removed.
+/// Of a directory, the names in it: a file that is added or removed. Hidden ones are none of settings; editors make them.
 fn digest(path: &Path) -> Option<Digest> {
     if !path.is_dir() {
-        return std::fs::read(path).ok().map(|bytes| Digest::of(&bytes));
+        // A pipe would be waited for.
+        let regular = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
+        return regular.then(|| std::fs::read(path).ok()).flatten().map(|bytes| Digest::of(&bytes));
     }
     let entries = std::fs::read_dir(path).ok()?.flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_encoded_bytes()).collect();
+    names.retain(|name| !name.starts_with(b"."));
     names.sort();
     Some(Digest::of(&names.join(&b'/')))
 }

@@ -2,7 +2,7 @@
 //!
 //! Whatever is wrong, the last good snapshot goes on, and the status says why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::candidate::{Candidate, Workshop, digests, plugin_file};
@@ -144,7 +145,7 @@ pub struct Swapper {
     journal: Journal,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
-    files: RwLock<Vec<WatchedFile>>,
+    files: watch::Sender<Vec<WatchedFile>>,
     retiring: TaskTracker,
     drain_limit: Duration,
     runtime: tokio::runtime::Handle,
@@ -196,7 +197,7 @@ impl Swapper {
                 given: settings.clone(),
             }),
             status: RwLock::default(),
-            files: RwLock::default(),
+            files: watch::Sender::default(),
             retiring: TaskTracker::new(),
             drain_limit: settings.host.drain_timeout.0,
             runtime: tokio::runtime::Handle::current(),
@@ -222,10 +223,17 @@ impl Swapper {
         let outcome = match config::load(&self.path, &environment) {
             Ok(loaded) => {
                 let swapped = self.swap(&loaded.settings);
-                *self.files.write() = self.watched(loaded.files, &loaded.settings);
+                self.files.send_replace(self.watched(loaded.files, &loaded.settings));
                 swapped
             }
-            Err(faults) => Err(Refused { problems: faults.to_strings() }),
+            Err(mut faults) => {
+                // A change of what was read now may mend it; what was read before may be read again then.
+                let mut files = std::mem::take(&mut faults.files);
+                let before = self.files.borrow().clone();
+                files.extend(before);
+                self.files.send_replace(unique(files));
+                Err(Refused { problems: faults.to_strings() })
+            }
         };
         match &outcome {
             Ok(generation) => {
@@ -384,7 +392,7 @@ impl Swapper {
                 None => WatchedFile::now(path),
             });
         }
-        files
+        unique(files)
     }
 
     /// What is in force.
@@ -431,9 +439,9 @@ impl Swapper {
         snapshot.routes.iter().flat_map(|route| &route.steps).map(|step| step.status()).collect()
     }
 
-    /// Every file that the rules and plugins in force were read from.
-    pub fn files(&self) -> Vec<WatchedFile> {
-        self.files.read().clone()
+    /// Every file that the rules and plugins were read from, those in force and those that were refused last.
+    pub fn files(&self) -> watch::Receiver<Vec<WatchedFile>> {
+        self.files.subscribe()
     }
 
     /// The lanes of a backend, or one of them by its own name.
@@ -471,6 +479,13 @@ impl Swapper {
         self.retiring.close();
         self.retiring.wait().await;
     }
+}
+
+/// Each once, as it was read first.
+fn unique(mut files: Vec<WatchedFile>) -> Vec<WatchedFile> {
+    let mut seen = HashSet::new();
+    files.retain(|file| seen.insert(file.path.clone()));
+    files
 }
 
 /// No routes means the document's behaviour: every event goes to every backend.

@@ -19,6 +19,7 @@ use super::limits::{Budget, Limits};
 use super::own::Resolved;
 use super::step::{Failed, Outcome};
 use super::voice::Voice;
+use crate::config::secrets;
 use crate::event::Event;
 
 /// What a store holds for its guest.
@@ -175,14 +176,15 @@ impl Instance {
 
     pub(super) fn configure(&mut self, settings: &str) -> wasmtime::Result<Result<(), String>> {
         self.wind();
-        match &self.exports {
+        let configured = match &self.exports {
             Exports::Filter(filter) => {
                 filter.stagewire_plugin_filtering().call_configure(&mut self.store, settings)
             }
             Exports::Transform(transform) => {
                 transform.stagewire_plugin_transforming().call_configure(&mut self.store, settings)
             }
-        }
+        };
+        configured.map(|configured| configured.map_err(secrets::hidden))
     }
 
     /// One event, with what tells it from any other. An error means that the guest broke and the instance must go.
@@ -226,7 +228,7 @@ fn keep(filter: &Filter, store: &mut Store<State>) -> wasmtime::Result<Outcome> 
     let verdict = filter.stagewire_plugin_filtering().call_keep(store, Lent::handle())?;
     Ok(match verdict {
         Ok(Verdict::Keep) => Outcome::Keep,
-        Ok(Verdict::Drop(reason)) => Outcome::Drop(reason),
+        Ok(Verdict::Drop(reason)) => Outcome::Drop(secrets::hidden(reason)),
         Err(error) => Outcome::Failed(error.into()),
     })
 }
@@ -248,11 +250,12 @@ fn apply(transform: &Transform, store: &mut Store<State>, event: &Event) -> wasm
     })
 }
 
+/// A plugin knows its settings, and may say what is in them.
 impl From<GuestError> for Failed {
     fn from(error: GuestError) -> Self {
         match error {
-            GuestError::Permanent(reason) => Self { reason, transient: false },
-            GuestError::Transient(reason) => Self { reason, transient: true },
+            GuestError::Permanent(reason) => Self { reason: secrets::hidden(reason), transient: false },
+            GuestError::Transient(reason) => Self { reason: secrets::hidden(reason), transient: true },
         }
     }
 }

@@ -110,6 +110,7 @@ impl JsonSchema for Attribute {
             "type": "string",
             "pattern": "^[a-z0-9]+$",
             "description": "the name of an attribute: subject, partitionkey",
+            "examples": ["subject", "partitionkey"],
         })
     }
 }

@@ -12,6 +12,8 @@ use serde::{Serialize, Serializer};
 pub trait Dialect: Sized {
     /// What the settings' schema calls it.
     const NAME: &'static str;
+    /// A condition, for people.
+    const EXAMPLE: &'static str;
 
     /// Parses a condition, and refuses what is none for any event.
     ///
@@ -116,6 +118,6 @@ impl<T: Dialect> JsonSchema for Written<T> {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string" })
+        json_schema!({ "type": "string", "examples": [T::EXAMPLE] })
     }
 }

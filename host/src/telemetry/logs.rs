@@ -1,12 +1,13 @@
-//! The log: for people on a terminal, as JSON lines otherwise. Never an event's data.
+//! The log: for people on a terminal, as JSON lines otherwise. Never an event's data, and no secret of the settings.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
+use crate::config::secrets;
 use crate::config::settings::LogLevel;
 
 /// The environment variable that goes before `events.monitoring.log_level`, in the syntax of `tracing`'s filters.
@@ -21,7 +22,7 @@ pub fn start() {
     let ansi = people && std::env::var_os("NO_COLOR").is_none();
     // What cannot be written (a full disk) is not complained of there as well: that complaint would panic.
     let lines = fmt::layer().log_internal_errors(false);
-    let lines = lines.with_writer(std::io::stderr).with_ansi(ansi).with_target(people);
+    let lines = lines.with_writer(Discreet::default).with_ansi(ansi).with_target(people);
     let started = if people {
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     } else {
@@ -31,6 +32,27 @@ pub fn start() {
     if started.is_ok() {
         // The first and only start.
         let _ = FILTER.set(handle);
+    }
+}
+
+/// Standard error without the secrets of the settings: other libraries say what they send when they are asked for `trace`.
+struct Discreet(io::Stderr);
+
+impl Default for Discreet {
+    fn default() -> Self {
+        Self(io::stderr())
+    }
+}
+
+impl Write for Discreet {
+    /// One call is one line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.write_all(&secrets::hide_bytes(line))?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -21,10 +21,32 @@ const LARGEST: u64 = 64 << 20;
 /// `events.kafka`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(
+    extend("dependentRequired" = {
+        "ssl_certificate_file": ["ssl_key_file"],
+        "ssl_key_file": ["ssl_certificate_file"],
+    }),
+    extend("allOf" = [
+        {
+            "if": { "properties": { "security_protocol": { "enum": ["SASL_PLAINTEXT", "SASL_SSL"] } }, "required": ["security_protocol"] },
+            "then": { "required": ["sasl_mechanism", "sasl_username", "sasl_password"] },
+            "else": {
+                "if": { "properties": { "security_protocol": { "enum": ["PLAINTEXT", "SSL"] } } },
+                "then": { "not": { "anyOf": [{ "required": ["sasl_mechanism"] }, { "required": ["sasl_username"] }] } },
+            },
+        },
+        {
+            "if": { "properties": { "idempotence": { "const": true } }, "required": ["idempotence"] },
+            "then": { "properties": { "acks": { "not": { "enum": [0, 1] } } }, "required": ["acks"] },
+        },
+    ])
+)]
 pub struct Kafka {
     /// Brokers to begin with, as `host:port`; the others are learnt from them.
+    #[schemars(length(min = 1))]
     pub bootstrap_servers: Vec<String>,
     /// The topic.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9._-]{1,249}$"))]
     pub topic: String,
     /// How batches are compressed.
     pub compression_type: Compression,
@@ -44,14 +66,19 @@ pub struct Kafka {
     /// How this client says who it is, with `SASL_PLAINTEXT` and `SASL_SSL`.
     pub sasl_mechanism: Option<SaslMechanism>,
     /// The user.
+    #[schemars(example = &"${KAFKA_USERNAME}")]
     pub sasl_username: String,
     /// The user's password.
+    #[schemars(example = &"${file:/run/secrets/kafka}")]
     pub sasl_password: String,
     /// PEM file of the authorities to trust; those of the system where absent.
+    #[schemars(example = &"/etc/stagewire/kafka-ca.pem")]
     pub ssl_ca_file: Option<PathBuf>,
     /// PEM file of this client's certificate, where the broker asks for one.
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub ssl_certificate_file: Option<PathBuf>,
     /// PEM file of that certificate's private key.
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub ssl_key_file: Option<PathBuf>,
     /// Let the broker drop what a retried request brings twice. Needs `acks: all`, and is on with it where absent.
     pub idempotence: Option<bool>,
@@ -63,12 +90,17 @@ pub struct Kafka {
     pub timeout: Span,
     /// The attribute whose value is the record's key; the event's ordering key (`partitionkey`, else `subject`, else
     /// `source`) where absent, and for events without that attribute.
+    #[schemars(example = &"subject")]
     pub key: Option<String>,
     /// How an event is carried.
     pub content: Content,
     /// Create the topic if it is missing, with the broker's defaults.
     pub auto_create: bool,
     /// More properties of librdkafka, by its names; values are text.
+    #[schemars(
+        example = serde_json::json!({ "socket.keepalive.enable": "true" }),
+        extend("propertyNames" = { "not": { "enum": taken() } })
+    )]
     pub properties: BTreeMap<String, String>,
 }
 
@@ -259,6 +291,11 @@ const FIXED: [&str; 8] = [
     "queuing.strategy",
     "transactional.id",
 ];
+
+/// Properties that cannot be set by their own names.
+fn taken() -> Vec<&'static str> {
+    KEYS.iter().map(|(property, _)| *property).chain(FIXED).collect()
+}
 
 impl Settings for Kafka {
     fn open(self, name: BackendName, _: &Path) -> Result<Vec<Target>, String> {

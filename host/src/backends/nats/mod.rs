@@ -23,19 +23,44 @@ const MENDED_BY_HAND: Duration = Duration::from_secs(5);
 /// `events.nats`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(
+    extend("dependentRequired" = {
+        "certificate": ["key"],
+        "key": ["certificate"],
+        "user": ["password"],
+        "password": ["user"],
+    }),
+    extend("not" = { "anyOf": [
+        { "required": ["user", "token"] },
+        { "required": ["user", "nkey"] },
+        { "required": ["user", "credentials_file"] },
+        { "required": ["token", "nkey"] },
+        { "required": ["token", "credentials_file"] },
+        { "required": ["nkey", "credentials_file"] },
+    ] })
+)]
 pub struct Nats {
     /// Servers of one cluster, tried in a random order: `nats://host:4222`, or `tls://` where TLS is a must.
+    #[schemars(
+        length(min = 1),
+        inner(regex(
+            pattern = r"^((nats|tls)://)?([^/@]*@)?(\[[^\]/@]*\]|[^/@:\[\]]*)(:([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?/?$"
+        ))
+    )]
     pub servers: Vec<String>,
     /// The subject of each event. `{type}`, `{subject}` and any other attribute in braces stand for its value, in which
     /// what a subject must not contain is percent-encoded.
+    #[schemars(regex(pattern = r"^([^{}\s*>]|\{\{|\}\}|\{[a-z0-9]+\})+$"))]
     pub subject: String,
     /// Publish to `JetStream`, which keeps events and acknowledges each. Without it an event that nobody listens to at
     /// that moment is gone.
     pub jetstream: bool,
     /// The stream that keeps the events; whichever has the subject where absent.
+    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = &"NLP_EVENTS")]
     pub stream: Option<String>,
     /// The durable consumer that the next stage reads by. With `create_stream` it is made beside the stream, so that
     /// nothing published before that stage first connects passes it by; without, it is left to that stage.
+    #[schemars(regex(pattern = r"^[^.*>/\\\s]+$"), example = &"nlp-processor")]
     pub durable_name: Option<String>,
     /// Make the stream (kept in files, its subjects those of `subject`) and the consumer where they are missing.
     pub create_stream: bool,
@@ -47,20 +72,28 @@ pub struct Nats {
     /// Events of different ordering keys that may wait for their acknowledgement at once.
     pub window: usize,
     /// The user, if servers ask for one; goes before one in `servers`.
+    #[schemars(example = &"stage2")]
     pub user: Option<String>,
     /// The user's password.
+    #[schemars(example = &"${file:/run/secrets/nats}")]
     pub password: Option<String>,
     /// A token instead of a user.
+    #[schemars(example = &"${NATS_TOKEN}")]
     pub token: Option<String>,
     /// The seed of an nkey (`SU…`) instead of a user.
+    #[schemars(example = &"${file:/run/secrets/nkey}")]
     pub nkey: Option<String>,
     /// A `.creds` file (JWT and nkey) instead of a user.
+    #[schemars(example = &"/run/secrets/stage2.creds")]
     pub credentials_file: Option<PathBuf>,
     /// PEM file of the authorities that the servers' certificates are signed by; the system's where absent.
+    #[schemars(example = &"/etc/stagewire/nats-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where servers ask for one.
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// The start of the subjects on which answers come, where the user may not subscribe to `_INBOX.>`.
     pub inbox_prefix: String,

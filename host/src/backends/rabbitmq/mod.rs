@@ -23,14 +23,19 @@ const MENDED_BY_HAND: Duration = Duration::from_secs(5);
 /// `events.rabbitmq`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependentRequired" = { "certificate": ["key"], "key": ["certificate"] }))]
 pub struct Rabbitmq {
     /// Where it is: `amqp://user:password@host:5672/vhost`, or `amqps://` for TLS. Without a vhost, `/`.
+    #[schemars(regex(pattern = r"^amqps?://"))]
     pub url: String,
     /// The exchange that events are published to.
+    #[schemars(length(max = 255))]
     pub exchange: String,
     /// Its type: topic, direct, fanout, headers, or one that a plugin brings.
+    #[schemars(length(min = 1, max = 255))]
     pub exchange_type: String,
     /// The routing key of each event. `{type}`, `{subject}` and any other attribute in braces stand for its value.
+    #[schemars(regex(pattern = r"^([^{}]|\{\{|\}\}|\{[a-z0-9]+\})*$"))]
     pub routing_key: String,
     /// The exchange and the events outlive a restart of the broker; events do where their queue does.
     pub durable: bool,
@@ -45,10 +50,13 @@ pub struct Rabbitmq {
     /// How often both sides show that they are there; a silent connection is given up after twice that.
     pub heartbeat: Span,
     /// PEM file of authorities that the broker's certificate may be signed by, beside the system's.
+    #[schemars(example = &"/etc/stagewire/rabbitmq-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where the broker asks for one.
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// The longest to wait for a connection, and again for a confirmation.
     pub timeout: Span,

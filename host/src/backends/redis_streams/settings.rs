@@ -17,28 +17,39 @@ use crate::names::BackendName;
 /// `events.redis_streams`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(
+    extend("dependentRequired" = { "certificate": ["key"], "key": ["certificate"], "username": ["password"] }),
+    extend("not" = { "required": ["sentinel", "cluster"] })
+)]
 pub struct RedisStreams {
     /// Where Redis is: `redis://[user:password@]host:port/database`, or `rediss://` for TLS. With `sentinel` or `cluster`
     /// the host is found there; what else is said here holds.
+    #[schemars(regex(pattern = r"^(rediss?|valkeys?|redis\+unix|valkey\+unix|unix):"))]
     pub url: String,
     /// The stream's key. `{type}`, `{subject}` and any other attribute in braces stand for its value; `{{` and `}}` write
     /// braces, which a cluster takes for a hash tag.
+    #[schemars(regex(pattern = r"^([^{}]|\{\{|\}\}|\{[a-z0-9]+\})+$"))]
     pub stream_name: String,
     /// Entries that the stream keeps, approximately; 0 for no limit.
     pub max_len: u64,
-    /// Entries older than this are trimmed, approximately; 0 for no limit. Needs Redis 6.2.
+    /// Seconds that the stream keeps an entry, approximately; 0 for no limit. Needs Redis 6.2.
     pub ttl_seconds: u64,
     /// How an event is carried.
     pub layout: Layout,
     /// The user of Redis' access control list; goes before one in `url`.
+    #[schemars(example = &"stage2")]
     pub username: Option<String>,
     /// The password; goes before one in `url`.
+    #[schemars(example = &"${file:/run/secrets/redis}")]
     pub password: Option<String>,
     /// PEM file of the authorities that the server's certificate is signed by; the system's where absent.
+    #[schemars(example = &"/etc/stagewire/redis-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// PEM file of the client's certificate, where the server asks for one.
+    #[schemars(example = &"/etc/stagewire/client.pem")]
     pub certificate: Option<PathBuf>,
     /// PEM file of that certificate's key.
+    #[schemars(example = &"/etc/stagewire/client.key")]
     pub key: Option<PathBuf>,
     /// Whether the server's certificate is checked. Without, anybody can pretend to be it.
     pub verify_ssl: bool,
@@ -67,14 +78,19 @@ pub enum Layout {
 /// `events.redis_streams.sentinel`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependentRequired" = { "username": ["password"] }))]
 pub struct Sentinel {
     /// Sentinels, asked in turn: `host:port`, or `rediss://host:port` where they speak TLS.
+    #[schemars(length(min = 1), example = ["sentinel-1:26379"])]
     pub nodes: Vec<String>,
     /// What they call the master.
+    #[schemars(length(min = 1))]
     pub master: String,
     /// The user at the sentinels.
+    #[schemars(example = &"sentinel")]
     pub username: Option<String>,
     /// The password at the sentinels.
+    #[schemars(example = &"${file:/run/secrets/sentinel}")]
     pub password: Option<String>,
 }
 
@@ -89,6 +105,7 @@ impl Default for Sentinel {
 #[serde(deny_unknown_fields, default)]
 pub struct Cluster {
     /// Some of its nodes, asked in turn for the others: `host:port`. They speak TLS where `url` begins with `rediss://`.
+    #[schemars(length(min = 1), example = ["redis-1:6379"])]
     pub nodes: Vec<String>,
 }
 

@@ -10,12 +10,28 @@ use serde::{Deserialize, Serialize};
 #[expect(clippy::struct_excessive_bools, reason = "switches of the settings file")]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(
+    extend("allOf" = [{
+        "if": { "not": { "properties": { "allow_http": { "not": { "const": false } } }, "required": ["allow_http"] } },
+        "then": { "properties": { "urls": { "items": { "anyOf": [
+            { "pattern": "^https://" },
+            { "pattern": r"^http://(127\.|localhost[:/]|\[::1\])" },
+            { "pattern": r"\$\{" },
+        ] } } } },
+    }])
+)]
 pub struct Webhook {
     /// Where events are posted; each url is delivered to and settled on its own.
+    #[schemars(length(min = 1), inner(regex(pattern = r"^https?://")), example = ["https://stage3.example.com/webhook/nlp"])]
     pub urls: Vec<String>,
     /// Headers of every request, such as credentials.
+    #[schemars(
+        example = serde_json::json!({ "X-API-Key": "${WEBHOOK_API_KEY}" }),
+        extend("propertyNames" = { "pattern": r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$" })
+    )]
     pub headers: BTreeMap<String, String>,
     /// Seconds until a request is given up and tried again.
+    #[schemars(range(min = 1))]
     pub timeout_seconds: u64,
     /// Tries after the first.
     pub retry_attempts: u32,
@@ -26,21 +42,25 @@ pub struct Webhook {
     /// Check the receiver's certificate.
     pub verify_ssl: bool,
     /// PEM file of authorities that are trusted beside the system's.
+    #[schemars(example = &"/etc/stagewire/ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// Allow `http://` to hosts other than this one.
     pub allow_http: bool,
     /// Networks that are never connected to, such as `169.254.0.0/16`; checked on the address that a name resolves to.
+    #[schemars(inner(regex(pattern = r"^([0-9.]+(/([0-9]|[12][0-9]|3[0-2]))?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(/[0-9]{1,3})?)$")), example = ["169.254.0.0/16"])]
     pub deny_networks: Vec<String>,
     /// Follow redirects, up to 5, within what `urls`, `allow_http` and `deny_networks` allow.
     pub follow_redirects: bool,
     /// An HTTP proxy for all requests: `http://host:port`. It resolves names itself, so `deny_networks` checks only the
     /// proxy's own address and addresses in urls.
+    #[schemars(regex(pattern = r"^(https?://)?[^:/]+(:[0-9]+)?"), example = &"http://proxy.example.com:3128")]
     pub proxy: Option<String>,
     /// How an event is carried.
     pub mode: WebhookMode,
     /// How attribute values are written into headers, in binary mode.
     pub header_encoding: HeaderEncoding,
     /// Keys of Standard Webhooks signatures (`whsec_…`). Several sign each request, so that a receiver can change over.
+    #[schemars(inner(regex(pattern = r"^(whsec_)?[A-Za-z0-9+/]{32,}={0,2}$")), example = ["${file:/run/secrets/whsec}"])]
     pub signing_secrets: Vec<String>,
     /// Ask the receiver for permission first (`OPTIONS`, CloudEvents webhooks), and keep to the rate that it allows.
     pub handshake: bool,

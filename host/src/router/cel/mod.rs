@@ -55,6 +55,7 @@ pub enum Error {
 
 impl Dialect for Expression {
     const NAME: &'static str = "Cel";
+    const EXAMPLE: &'static str = "data.metrics.event_count > 0";
 
     fn condition(text: &str) -> Result<Self, ParseError> {
         if text.len() > LONGEST {

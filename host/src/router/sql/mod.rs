@@ -93,6 +93,7 @@ impl Expression {
 
 impl Dialect for Expression {
     const NAME: &'static str = "Sql";
+    const EXAMPLE: &'static str = "type = 'com.example.x' AND subject LIKE 'document/%'";
 
     /// A function that there is not, or a value that is no boolean, is refused.
     fn condition(text: &str) -> Result<Self, ParseError> {
