@@ -29,7 +29,7 @@ impl Validate {
         let loaded = match config::load(&self.file, &environment) {
             Ok(loaded) => loaded,
             Err(faults) if self.json => {
-                say(serde_json::json!({ "valid": false, "faults": faults.to_json() }))?;
+                say(serde_json::json!({ "valid": false, "faults": faults.reported() }))?;
                 return Err(Failure::Usage(String::new()));
             }
             Err(faults) => {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, SourceCode};
-use serde_json::json;
 
 use super::tree::Place;
 
@@ -35,6 +36,36 @@ impl Fault {
     pub(super) fn also(mut self, place: Place) -> Self {
         self.also = Some(place);
         self
+    }
+}
+
+/// A fault as scripts get it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Reported {
+    /// The file; absent where the fault is not of one place.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<usize>,
+    /// The column, from 1.
+    pub column: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+}
+
+impl Reported {
+    fn at(place: Option<(String, usize, usize)>) -> Self {
+        let (file, line, column) = match place {
+            Some((file, line, column)) => (Some(file), Some(line), Some(column)),
+            None => (None, None, None),
+        };
+        Self { file, line, column, message: String::new(), help: None }
+    }
+
+    /// One that is not of one place in a file.
+    pub fn of(message: String) -> Self {
+        Self { message, ..Self::at(None) }
     }
 }
 
@@ -70,11 +101,12 @@ impl Faults {
     }
 
     /// The faults for scripts.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn reported(&self) -> Vec<Reported> {
         let one = |report: Report<'_>| {
             let (line, column) = report.position();
             let Fault { message, help, .. } = report.fault;
-            json!({ "file": report.path(), "line": line, "column": column, "message": message, "help": help })
+            let place = Some((report.path(), line, column));
+            Reported { message: message.clone(), help: help.clone(), ..Reported::at(place) }
         };
         self.reports().map(one).collect()
     }

@@ -8,7 +8,7 @@ use schemars::generate::SchemaSettings;
 use super::check::{Schema, nearest};
 use super::fault::{Fault, Faults, Source};
 use super::interpolate::interpolate;
-use super::settings::{Admin, Events, Settings};
+use super::settings::{Admin, Events, Settings, Tls};
 use super::tree::{self, Key, Node, Place, Value};
 use super::watch::WatchedFile;
 use super::{backends, sections};
@@ -16,6 +16,9 @@ use crate::names::Digest;
 
 /// A file larger than this is none of settings.
 const MOST_BYTES: u64 = 8 << 20;
+
+/// A token shorter than that can be guessed.
+const TOKEN_CHARACTERS: usize = 16;
 
 /// Settings that were read, and what from.
 #[derive(Debug)]
@@ -35,41 +38,88 @@ type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 /// # Errors
 /// Every fault at once.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
-    let mut reading = Reading { env, faults: Faults::default(), directory: None };
-    let mut tree = reading.read(path).unwrap_or_else(Node::empty);
-    reading.rules(&mut tree);
-    reading.overrides(&mut tree);
-    let settings = reading.check(&tree);
-    let settings = settings.filter(|settings| {
-        reading.relations(settings, &tree);
-        true
-    });
-    match settings.filter(|_| reading.faults.faults.is_empty()) {
-        Some(settings) => Ok(reading.loaded(settings)),
-        None => Err(reading.faults),
-    }
+    let mut reading = Reading::new(env, None);
+    let tree = reading.read(path).unwrap_or_else(Node::empty);
+    reading.finish(tree)
+}
+
+/// Reads a settings document that somebody sent, to be checked. It gets at nothing of this machine that its sender does not know:
+/// `${VAR}` stays as it is written (`${VAR:-default}` is its default), and it names no files but those.
+///
+/// # Errors
+/// Every fault at once.
+pub fn load_sent(text: &str, env: Env<'_>, known: Known<'_>) -> Result<Loaded, Faults> {
+    let switches = |name: &str| matches!(name, "EVENTS_ENABLED" | "EVENTS_BACKEND").then(|| env(name)).flatten();
+    let mut reading = Reading::new(&switches, Some(known));
+    let tree = reading.take(Path::new("sent"), Ok(text.to_owned())).unwrap_or_else(Node::empty);
+    reading.finish(tree)
+}
+
+/// What a document that was sent may name of the host's files: those in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Rule files and their directory.
+    pub rules: &'a [PathBuf],
+    /// `plugins.directory`
+    pub plugins: &'a Path,
+}
+
+/// Where a host has its admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminPlace {
+    /// `host.admin.listen`
+    pub listen: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
 }
 
 /// Where the host of that settings file has its admin listener, as far as the file can be read: a file with faults
 /// elsewhere is no reason not to reach a running host.
-pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
-    let mut reading = Reading { env, faults: Faults::default(), directory: None };
-    let tree = reading.read(path);
-    let listen = tree.and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
+pub fn admin_place(path: &Path, env: Env<'_>) -> AdminPlace {
+    let tree = Reading::new(env, None).read(path);
+    let listen = tree.as_ref().and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
         Value::Scalar { text, .. } => text.parse().ok(),
         _ => None,
     });
-    listen.unwrap_or(Admin::default().listen)
+    let tls = tree.is_some_and(|tree| {
+        let admin = tree.get("host").and_then(|host| host.get("admin"));
+        admin.and_then(|admin| admin.get("tls")).is_some_and(|tls| matches!(tls.value, Value::Map(_)))
+    });
+    AdminPlace { listen: listen.unwrap_or(Admin::default().listen), tls }
 }
 
 struct Reading<'a> {
     env: Env<'a>,
     faults: Faults,
+    warnings: Vec<String>,
     /// Where rule files are read from.
     directory: Option<WatchedFile>,
+    /// The files that a document may name, if it was sent.
+    sent: Option<Known<'a>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(env: Env<'a>, sent: Option<Known<'a>>) -> Self {
+        Self { env, faults: Faults::default(), warnings: Vec::new(), directory: None, sent }
+    }
 }
 
 impl Reading<'_> {
+    fn finish(self, tree: Node) -> Result<Loaded, Faults> {
+        let (mut reading, mut tree) = (self, tree);
+        reading.rules(&mut tree);
+        reading.overrides(&mut tree);
+        let settings = reading.check(&tree);
+        let settings = settings.filter(|settings| {
+            reading.relations(settings, &tree);
+            true
+        });
+        match settings.filter(|_| reading.faults.faults.is_empty()) {
+            Some(settings) => Ok(reading.loaded(settings)),
+            None => Err(reading.faults),
+        }
+    }
+
     fn loaded(self, settings: Settings) -> Loaded {
         let sources = self.faults.sources.into_iter().filter(|source| source.path.is_file());
         let read = |source: Source| {
@@ -77,7 +127,7 @@ impl Reading<'_> {
             WatchedFile { path: source.path, digest }
         };
         let files = sources.map(read).chain(self.directory).collect();
-        Loaded { settings, files, warnings: Vec::new() }
+        Loaded { settings, files, warnings: self.warnings }
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -86,8 +136,11 @@ impl Reading<'_> {
 
     /// Reads and interpolates one file.
     fn read(&mut self, path: &Path) -> Option<Node> {
+        self.take(path, text(path))
+    }
+
+    fn take(&mut self, path: &Path, text: std::io::Result<String>) -> Option<Node> {
         let file = self.faults.sources.len();
-        let text = text(path);
         let source = Source { path: path.to_owned(), text: text.as_deref().unwrap_or_default().into() };
         self.faults.sources.push(source);
         let place = Place { file, bytes: 0..0 };
@@ -98,6 +151,14 @@ impl Reading<'_> {
         };
         let mut tree = parsed.map_err(|fault| self.fault(fault)).ok()?;
         let (env, faults) = (self.env, &mut self.faults.faults);
+        if self.sent.is_some() {
+            tree.scalars(&mut |_, text| match interpolate(text, &|_| None) {
+                Ok(Some(done)) => *text = done,
+                Ok(None) => {}
+                Err(_) => self.warnings.push(format!("{text:?} was checked as it is written: variables are not read for it")),
+            });
+            return Some(tree);
+        }
         tree.scalars(&mut |place, text| match interpolate(text, env) {
             Ok(None) => {}
             Ok(Some(done)) => *text = done,
@@ -115,6 +176,10 @@ impl Reading<'_> {
             return;
         }
         let (path, place) = (PathBuf::from(text), node.place.clone());
+        if self.sent.is_some_and(|known| !known.rules.contains(&path)) {
+            let fault = Fault::new(place, format!("{} is none of the running host's rules", path.display()));
+            return self.fault(fault.help("write the routes here: no other file is read for a document that was sent"));
+        }
         if path.is_dir() {
             self.directory = Some(WatchedFile::now(path.clone()));
         }
@@ -214,6 +279,12 @@ impl Reading<'_> {
 
     /// What names what: backends, routes, plugins, files.
     fn relations(&mut self, settings: &Settings, tree: &Node) {
+        if let Some(known) = self.sent.filter(|known| known.plugins != settings.plugins.directory) {
+            let place = tree.at(&["plugins", "directory"]).place.clone();
+            let message = format!("{} is not where the running host has its plugins", settings.plugins.directory.display());
+            let help = format!("write {}: no other directory is read for a document that was sent", known.plugins.display());
+            return self.fault(Fault::new(place, message).help(help));
+        }
         self.backends(settings, tree);
         self.routes(settings, tree);
         for (node, rule) in tree.at(&["privacy"]).items().iter().zip(&settings.privacy) {
@@ -223,25 +294,59 @@ impl Reading<'_> {
                 }
             }
         }
-        if !settings.host.admin.listen.ip().is_loopback() {
-            let place = tree.at(&["host", "admin", "listen"]).place.clone();
-            let message = format!(
-                "{} is not a loopback address; the admin API has no credentials yet",
-                settings.host.admin.listen
-            );
-            self.fault(Fault::new(place, message).help("write 127.0.0.1:8081"));
+        self.admin(&settings.host.admin, tree.at(&["host", "admin"]));
+        self.tls(settings.host.http.tls.as_ref(), tree.at(&["host", "http", "tls"]));
+    }
+
+    fn admin(&mut self, admin: &Admin, node: &Node) {
+        self.tls(admin.tls.as_ref(), node.at(&["tls"]));
+        let beyond = !admin.listen.ip().is_loopback();
+        if beyond && admin.tokens.is_empty() {
+            let message = format!("{} is beyond loopback, and the admin API has no tokens", admin.listen);
+            let fault = Fault::new(node.at(&["listen"]).place.clone(), message);
+            self.fault(fault.help(
+                "add host.admin.tokens: [{ name: ops, token: \"${ADMIN_TOKEN}\", role: operate }], or listen on 127.0.0.1:8081",
+            ));
         }
-        if let Some(tls) = &settings.host.http.tls {
-            let files = [
-                ("certificate", Some(&tls.certificate)),
-                ("key", Some(&tls.key)),
-                ("client_authorities", tls.client_authorities.as_ref()),
-            ];
-            for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
-                if let Err(error) = std::fs::File::open(file) {
-                    let place = tree.at(&["host", "http", "tls", key]).place.clone();
-                    self.fault(Fault::new(place, format!("cannot read {}: {error}", file.display())));
-                }
+        if beyond && admin.tls.is_none() && !admin.clear_text {
+            let message = format!("{} is beyond loopback, and tokens would cross the network in clear text", admin.listen);
+            let fault = Fault::new(node.at(&["listen"]).place.clone(), message);
+            self.fault(fault.help(
+                "add host.admin.tls: { certificate: …, key: … }, or clear_text: true behind a proxy that speaks TLS",
+            ));
+        }
+        for (index, token) in admin.tokens.iter().enumerate() {
+            let index_text = index.to_string();
+            let place = |key: &str| node.at(&["tokens", &index_text, key]).place.clone();
+            if token.token.chars().count() < TOKEN_CHARACTERS {
+                let message = format!("the token of {:?} has fewer than {TOKEN_CHARACTERS} characters", token.name);
+                let fault = Fault::new(place("token"), message);
+                self.fault(fault.help("make one with `openssl rand -hex 32`"));
+            }
+            let earlier = &admin.tokens[..index];
+            if token.name.is_empty() || earlier.iter().any(|other| other.name == token.name) {
+                let fault = Fault::new(place("name"), format!("{:?} does not say whose token it is", token.name));
+                self.fault(fault.help("give each token a name of its own"));
+            }
+            if earlier.iter().any(|other| other.token == token.token) {
+                let fault = Fault::new(place("token"), "two tokens are the same");
+                self.fault(fault.help("who used it could not be told: make another"));
+            }
+        }
+    }
+
+    fn tls(&mut self, tls: Option<&Tls>, node: &Node) {
+        // Whether a file is here is nothing to tell whoever sent a document.
+        let Some(tls) = tls.filter(|_| self.sent.is_none()) else { return };
+        let files = [
+            ("certificate", Some(&tls.certificate)),
+            ("key", Some(&tls.key)),
+            ("client_authorities", tls.client_authorities.as_ref()),
+        ];
+        for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
+            if let Err(error) = std::fs::File::open(file) {
+                let place = node.at(&[key]).place.clone();
+                self.fault(Fault::new(place, format!("cannot read {}: {error}", file.display())));
             }
         }
     }
@@ -355,6 +460,10 @@ impl Reading<'_> {
     }
 
     fn plugin(&mut self, directory: &Path, node: &Node, name: &str) {
+        if name.contains(['/', '\\']) {
+            let fault = Fault::new(node.place.clone(), format!("{name:?} is a path, and plugins go by their name"));
+            return self.fault(fault.help("write the file's name without .wasm; plugins.directory says where it is"));
+        }
         if directory.join(format!("{name}.wasm")).is_file() {
             return;
         }

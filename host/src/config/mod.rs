@@ -14,8 +14,8 @@ pub mod watch;
 use schemars::generate::SchemaSettings;
 
 pub(crate) use check::nearest;
-pub use fault::{Fault, Faults};
-pub use load::{Loaded, admin_address, load};
+pub use fault::{Fault, Faults, Reported};
+pub use load::{AdminPlace, Known, Loaded, admin_place, load, load_sent};
 pub use reference::reference;
 pub use settings::Settings;
 pub use show::show;

@@ -21,6 +21,8 @@ fn hide(json: &mut Value, key: &str) {
     match json {
         Value::Object(map) if key == "headers" => map.values_mut().for_each(|value| *value = HIDDEN.into()),
         Value::Object(map) => map.iter_mut().for_each(|(key, value)| hide(value, key)),
+        // Whose tokens there are is no secret.
+        Value::Array(items) if key == "tokens" => items.iter_mut().for_each(|item| hide(item, "token")),
         Value::Array(items) if secret => items.iter_mut().for_each(|item| *item = HIDDEN.into()),
         Value::Array(items) => items.iter_mut().for_each(|item| hide(item, key)),
         Value::String(text) if secret && !text.is_empty() => *text = HIDDEN.into(),

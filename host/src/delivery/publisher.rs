@@ -83,6 +83,9 @@ impl Publisher {
                 self.publish(batch, most, &policy).await;
             } else if self.finished() {
                 break;
+            } else if self.emptied() {
+                tracing::info!(backend = %self.shared.name, "all that waited is delivered; paused");
+                self.shared.paused.store(true, Ordering::Release);
             } else {
                 self.rest().await;
             }
@@ -101,6 +104,13 @@ impl Publisher {
             () = self.shared.draining.cancelled() => {}
             () = tokio::time::sleep(TIDY) => {}
         }
+    }
+
+    /// An operator has asked for it, and nothing is left.
+    fn emptied(&self) -> bool {
+        self.shared.emptying.load(Ordering::Relaxed)
+            && self.pendings.is_empty()
+            && self.shared.queue.lock().is_empty()
     }
 
     fn finished(&self) -> bool {

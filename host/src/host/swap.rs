@@ -2,6 +2,7 @@
 //!
 //! Whatever is wrong, the last good snapshot goes on, and the status says why.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -45,7 +46,7 @@ impl From<Vec<String>> for Refused {
 }
 
 /// What is in force, and what was refused last.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct SwapStatus {
     /// The generation in force.
     pub generation: u64,
@@ -60,7 +61,7 @@ pub struct SwapStatus {
 }
 
 /// One plugin in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct PluginStatus {
     /// Its name.
     pub name: String,
@@ -69,7 +70,7 @@ pub struct PluginStatus {
 }
 
 /// A candidate that was refused.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RefusedStatus {
     /// When, Unix milliseconds.
     pub at_ms: u64,
@@ -78,7 +79,7 @@ pub struct RefusedStatus {
 }
 
 /// One route in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RouteStatus {
     /// Its name.
     pub name: String,
@@ -98,7 +99,7 @@ pub struct RouteStatus {
 }
 
 /// One step of a route in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RouteStep {
     /// The plugin.
     pub plugin: PluginName,
@@ -153,6 +154,8 @@ struct Parts {
     generation: u64,
     /// The settings in force, with the default route.
     settings: Settings,
+    /// Plugins that an operator has suspended, until they are let go on or the host ends.
+    suspended: BTreeSet<PluginName>,
 }
 
 impl Swapper {
@@ -173,7 +176,13 @@ impl Swapper {
             gate,
             metrics,
             journal,
-            parts: Mutex::new(Parts { workshop, lanes, generation: 0, settings: settings.clone() }),
+            parts: Mutex::new(Parts {
+                workshop,
+                lanes,
+                generation: 0,
+                settings: settings.clone(),
+                suspended: BTreeSet::new(),
+            }),
             status: RwLock::default(),
             files: RwLock::default(),
             retiring: TaskTracker::new(),
@@ -251,6 +260,7 @@ impl Swapper {
         parts.settings.clone_from(&settings);
         parts.generation += 1;
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
+        suspend(&snapshot, &parts.suspended);
         self.note(&snapshot, &parts.workshop);
         self.snapshot.store(Arc::new(snapshot));
         self.gate.swap(&settings, privacy);
@@ -371,6 +381,30 @@ impl Swapper {
         look(&parts.workshop, &parts.settings)
     }
 
+    /// Suspends a plugin in all its steps, its later versions too, or lets it go on. Events meanwhile go the way of `on_error`.
+    ///
+    /// # Errors
+    /// That no step in force has it.
+    pub fn suspend(&self, name: &PluginName, suspended: bool) -> Result<(), Refused> {
+        let mut parts = self.parts.lock();
+        if parts.workshop.plugin_in_force(name).is_none() {
+            return Err(versions::not_in_force(name));
+        }
+        if suspended {
+            parts.suspended.insert(name.clone());
+        } else {
+            parts.suspended.remove(name);
+        }
+        suspend(&self.snapshot.load(), &parts.suspended);
+        tracing::info!(plugin = %name, suspended, "an operator has suspended a plugin or let it go on");
+        Ok(())
+    }
+
+    /// Plugins that an operator has suspended.
+    pub fn suspended(&self) -> BTreeSet<PluginName> {
+        self.parts.lock().suspended.clone()
+    }
+
     /// The routes in force.
     pub fn routes(&self) -> Vec<RouteStatus> {
         let settings = self.in_force(|_, settings| settings.clone());
@@ -438,6 +472,11 @@ impl Swapper {
         self.retiring.close();
         self.retiring.wait().await;
     }
+}
+
+fn suspend(snapshot: &Snapshot, suspended: &BTreeSet<PluginName>) {
+    let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
+    steps.for_each(|step| step.suspend(&|name| suspended.contains(name)));
 }
 
 /// No routes means the document's behaviour: every event goes to every backend.

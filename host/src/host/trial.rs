@@ -16,7 +16,7 @@ use crate::router::{Rule, Table, View};
 use crate::telemetry::Metrics;
 
 /// What one route would do.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct Trial {
     /// The route.
     pub route: String,
@@ -33,11 +33,12 @@ pub struct Trial {
     /// Where it would be delivered.
     pub deliver: Vec<String>,
     /// What would be delivered, structured.
+    #[schemars(with = "Vec<serde_json::Value>")]
     pub events: Vec<Box<RawValue>>,
 }
 
 /// What one step would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StepTrial {
     /// The plugin.
     pub plugin: String,
@@ -50,20 +51,30 @@ pub struct StepTrial {
 /// # Errors
 /// Every plugin and step that does not start.
 pub fn try_out(engine: &Arc<Engine>, settings: &Settings, event: &Event) -> Result<Vec<Trial>, Vec<String>> {
+    trials(engine, settings)?(event)
+}
+
+/// Prepares the routes once, to try many events. Blocks.
+pub(super) fn trials<'a>(
+    engine: &Arc<Engine>,
+    settings: &'a Settings,
+) -> Result<impl Fn(&Event) -> Result<Vec<Trial>, Vec<String>> + 'a, Vec<String>> {
     let workshop = Workshop::new(Arc::clone(engine), Arc::new(Metrics::new()), Buckets::in_memory(), 1);
     let candidate = workshop.prepare(settings)?;
-    let ways = Ways::new(&settings.routes, event);
-    let routes = settings.routes.iter().enumerate().zip(candidate.steps.iter().zip(&candidate.thinning));
-    routes
-        .map(|((index, route), (steps, thinning))| {
-            let left_out = thinning.is_out_of_sample(event);
-            let mut trial = Trial { route: route.name.to_string(), ..Trial::default() };
-            ways.decide(index, &mut trial);
-            trial.left_out = trial.matched && left_out;
-            go(trial, route, steps, event)
-        })
-        .collect::<Result<_, _>>()
-        .map_err(|error| vec![format!("cannot write what came out as JSON: {error}")])
+    Ok(move |event: &Event| {
+        let ways = Ways::new(&settings.routes, event);
+        let routes = settings.routes.iter().enumerate().zip(candidate.steps.iter().zip(&candidate.thinning));
+        routes
+            .map(|((index, route), (steps, thinning))| {
+                let left_out = thinning.is_out_of_sample(event);
+                let mut trial = Trial { route: route.name.to_string(), ..Trial::default() };
+                ways.decide(index, &mut trial);
+                trial.left_out = trial.matched && left_out;
+                go(trial, route, steps, event)
+            })
+            .collect::<Result<_, _>>()
+            .map_err(|error| vec![format!("cannot write what came out as JSON: {error}")])
+    })
 }
 
 /// The routes that an event would take now.
