@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use axum::Json;
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::{Api, dashboard, events, health, letters, logs, plugins, routes, sett
 use crate::host::{HostStatus, Refused, View};
 use crate::plugins::StepStatus;
 use crate::provenance::Story;
+use crate::telemetry::exposition;
 use crate::telemetry::history::Series;
 
 pub(super) fn endpoints() -> Vec<Endpoint> {
@@ -91,14 +92,15 @@ async fn describe() -> Json<&'static Value> {
     Json(DOCUMENT.get_or_init(|| openapi(&endpoints())))
 }
 
-/// The metrics as text.
-struct Metrics(String);
+/// The metrics as text, with its media type.
+struct Metrics(&'static str, String);
 
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 impl IntoResponse for Metrics {
     fn into_response(self) -> Response {
-        ([(header::CONTENT_TYPE, OPENMETRICS)], self.0).into_response()
+        ([(header::CONTENT_TYPE, self.0)], self.1).into_response()
     }
 }
 
@@ -106,11 +108,19 @@ impl Answer for Metrics {
     fn describe(operation: &mut Operation<'_>) {
         let text = json!({ "type": "string" });
         operation.answer("200", "done", "application/openmetrics-text", &text);
+        operation.answer("200", "done", "text/plain", &text);
     }
 }
 
-async fn metrics(State(view): State<Arc<View>>) -> Result<Metrics, Problem> {
-    off_runtime(move || Ok(Metrics(view.render_metrics()))).await
+/// OpenMetrics, but for who asks for plain text and does not know it.
+async fn metrics(State(view): State<Arc<View>>, headers: HeaderMap) -> Result<Metrics, Problem> {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let older = accept.contains("text/plain") && !accept.contains("application/openmetrics-text");
+    off_runtime(move || {
+        let text = view.render_metrics();
+        Ok(if older { Metrics(CLASSIC, exposition::classic(&text)) } else { Metrics(OPENMETRICS, text) })
+    })
+    .await
 }
 
 async fn status(State(view): State<Arc<View>>) -> Result<Json<HostStatus>, Problem> {

@@ -4,7 +4,7 @@
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::handler::Handler;
-use axum::http::Method;
+use axum::http::{HeaderMap, Method};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -122,6 +122,10 @@ pub(super) trait Part {
 }
 
 impl<S> Part for State<S> {
+    fn describe(_: &mut Operation<'_>) {}
+}
+
+impl Part for HeaderMap {
     fn describe(_: &mut Operation<'_>) {}
 }
 
@@ -262,7 +266,8 @@ impl Operation<'_> {
 
     fn answer(&mut self, status: &str, about: &str, kind: &str, schema: &Value) {
         let responses = self.json.entry("responses").or_insert_with(|| json!({}));
-        responses[status] = json!({ "description": about, "content": { (kind): { "schema": schema } } });
+        responses[status]["description"] = about.into();
+        responses[status]["content"][kind] = json!({ "schema": schema });
     }
 }
 
