@@ -46,7 +46,11 @@ async fn used() -> Host {
 async fn exposition(host: &Host, accept: &str) -> String {
     let answer = wire::send(host.admin_address(), "GET", "/metrics", &[("accept", accept)], b"").await;
     let answer = answer.expect("it answers");
-    assert!(answer.header("content-type").is_some_and(|kind| accept.contains(kind.split(';').next().unwrap_or("?"))));
+    assert!(
+        answer
+            .header("content-type")
+            .is_some_and(|kind| accept.contains(kind.split(';').next().unwrap_or("?")))
+    );
     answer.text()
 }
 
@@ -68,7 +72,9 @@ fn declared(exposition: &str) -> BTreeSet<String> {
 /// Every `stagewire_…` that a text names.
 fn named(text: &str) -> BTreeSet<String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.match_indices("stagewire_").map(|(at, _)| text[at..].chars().take_while(|c| word(*c)).collect()).collect()
+    text.match_indices("stagewire_")
+        .map(|(at, _)| text[at..].chars().take_while(|c| word(*c)).collect())
+        .collect()
 }
 
 #[tokio::test]

@@ -4,14 +4,14 @@ use std::sync::{Arc, OnceLock};
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::endpoint::{Answer, Endpoint, Operation, get, openapi, post};
+use super::endpoint::{Answer, Endpoint, Name, Operation, get, openapi, post};
 use super::problem::Problem;
 use super::{Api, dashboard, events, health, letters, logs, plugins, routes, settings};
 use crate::host::{HostStatus, Refused, View};
@@ -24,7 +24,8 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
     vec![
         get("/livez", "live", "whether the process answers", health::live).open(),
         get("/healthz", "healthy", "ok, degraded or unready; with ?verbose why", health::healthy).open(),
-        get("/readyz", "ready", "whether events can be taken in; with ?verbose why not", health::ready).open(),
+        get("/readyz", "ready", "whether events can be taken in; with ?verbose why not", health::ready)
+            .open(),
         get("/metrics", "metrics", "all metrics in the OpenMetrics text format", metrics),
         get("/api/v1/openapi.json", "describe", "this document", describe),
         get("/api/v1/health", "health", "how the host is, with reasons", health::report),
@@ -32,10 +33,20 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         get("/api/v1/history", "history", "the last hour, for charts", history),
         get("/api/v1/steps", "steps", "how the steps in force are doing", steps),
         get("/api/v1/routes", "routes", "the routes in force", routes::list),
-        post("/api/v1/routes/test", "try", "what each route would do with an event; nothing is delivered", routes::test)
-            .reads(),
+        post(
+            "/api/v1/routes/test",
+            "try",
+            "what each route would do with an event; nothing is delivered",
+            routes::test,
+        )
+        .reads(),
         get("/api/v1/backends", "backends", "the lanes of all backends", routes::backends),
-        post("/api/v1/backends/{name}/pause", "pause", "stop publishing to a backend; its events wait", routes::pause),
+        post(
+            "/api/v1/backends/{name}/pause",
+            "pause",
+            "stop publishing to a backend; its events wait",
+            routes::pause,
+        ),
         post("/api/v1/backends/{name}/resume", "resume", "go on after pause or drain", routes::resume),
         post(
             "/api/v1/backends/{name}/drain",
@@ -44,7 +55,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             routes::drain,
         ),
         get("/api/v1/plugins", "plugins", "the plugins in force, with kept versions", plugins::list),
-        post("/api/v1/plugins/{name}/rollback", "rollback", "go back to an earlier version", plugins::roll_back),
+        post(
+            "/api/v1/plugins/{name}/rollback",
+            "rollback",
+            "go back to an earlier version",
+            plugins::roll_back,
+        ),
         post(
             "/api/v1/plugins/{name}/promote",
             "promote",
@@ -57,16 +73,32 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
             "call a plugin no more; its events go the way of on_error",
             plugins::suspend,
         ),
-        post("/api/v1/plugins/{name}/resume", "resume-plugin", "call a suspended plugin again", plugins::resume),
+        post(
+            "/api/v1/plugins/{name}/resume",
+            "resume-plugin",
+            "call a suspended plugin again",
+            plugins::resume,
+        ),
         get("/api/v1/events", "events", "the latest events that are asked for, newest first", events::list),
         get("/api/v1/events/tail", "tail", "events as they come, at a bounded rate", events::tail),
-        get("/api/v1/journal", "journal", "a range of the journal by offsets or times, oldest first", events::range),
+        get(
+            "/api/v1/journal",
+            "journal",
+            "a range of the journal by offsets or times, oldest first",
+            events::range,
+        ),
         get("/api/v1/explain/{id}", "explain", "what became of an event", explain),
         get("/api/v1/dead-letters", "dead-letters", "dead letters, oldest first", letters::list),
-        post("/api/v1/dead-letters/retry", "retry", "try dead letters again, each where it failed", letters::retry),
+        post(
+            "/api/v1/dead-letters/retry",
+            "retry",
+            "try dead letters again, each where it failed",
+            letters::retry,
+        ),
         post("/api/v1/dead-letters/drop", "drop", "remove dead letters for good", letters::remove),
         post("/api/v1/reload", "reload", "swap in what is on disk", reload),
-        post("/api/v1/settings/validate", "validate", "check a settings document", settings::validate).reads(),
+        post("/api/v1/settings/validate", "validate", "check a settings document", settings::validate)
+            .reads(),
         post(
             "/api/v1/settings/dry-run",
             "dry-run",
@@ -75,7 +107,12 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
         )
         .reads(),
         get("/api/v1/log-level", "log-levels", "the log levels in force", logs::levels),
-        post("/api/v1/log-level", "log-level", "set the log level of a target, for a while or to the end", logs::set),
+        post(
+            "/api/v1/log-level",
+            "log-level",
+            "set the log level of a target, for a while or to the end",
+            logs::set,
+        ),
         post("/api/v1/log-level/reset", "reset-log-level", "take back levels that were set", logs::reset),
         get("/api/v1/audit", "audit", "who changed what, newest first", logs::audit),
     ]
@@ -84,7 +121,9 @@ pub(super) fn endpoints() -> Vec<Endpoint> {
 pub(super) fn router(endpoints: Vec<Endpoint>) -> Router<Api> {
     let routes = endpoints.into_iter().map(Endpoint::into_route);
     // Whatever is not in the table the guard refuses before it comes here.
-    routes.fold(dashboard::router(), |router, (path, route)| router.route(path, route))
+    let router = routes.fold(dashboard::router(), |router, (path, route)| router.route(path, route));
+    // The guard has its own.
+    router.layer(DefaultBodyLimit::disable())
 }
 
 async fn describe() -> Json<&'static Value> {
@@ -142,7 +181,7 @@ struct Explained {
     events: Vec<Story>,
 }
 
-async fn explain(State(view): State<Arc<View>>, Path(id): Path<String>) -> Result<Json<Explained>, Problem> {
+async fn explain(State(view): State<Arc<View>>, Name(id): Name) -> Result<Json<Explained>, Problem> {
     blocking(move || {
         let Some(provenance) = &view.provenance else {
             let text = "host.provenance.enabled is false: what becomes of events is not kept";
@@ -199,7 +238,10 @@ mod tests {
             std::fs::write(&file, &text).unwrap();
         }
         let there = std::fs::read_to_string(file).unwrap_or_default();
-        assert!(there == text, "docs/openapi.json is out of date: run this test with STAGEWIRE_UPDATE_DOCS=1");
+        assert!(
+            there == text,
+            "docs/openapi.json is out of date: run this test with STAGEWIRE_UPDATE_DOCS=1"
+        );
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Audit {
         let Record { who, action, target, status, .. } = &record;
         let (remote, outcome) = (record.remote.map(tracing::field::display), record.outcome);
         let reason = record.reason.as_deref();
-        tracing::info!(target: "audit", who, remote, action, target, ?outcome, status, reason, "a change by the admin API");
+        tracing::info!(target: "audit", who, remote, action, on = target, ?outcome, status, reason, "a change by the admin API");
         let path = self.0.lock();
         if let Err(error) = append(&path, &record) {
             tracing::error!(%error, file = %path.display(), "the audit file cannot be written; the change stands in the log alone");
@@ -78,7 +78,8 @@ impl Audit {
     /// The latest changes, newest first. Blocks.
     pub(super) fn latest(&self, limit: usize) -> Vec<Record> {
         let path = self.0.lock();
-        let mut records: Vec<Record> = [aside(&path), path.clone()].iter().flat_map(|file| read(file)).collect();
+        let mut records: Vec<Record> =
+            [aside(&path), path.clone()].iter().flat_map(|file| read(file)).collect();
         records.reverse();
         records.truncate(limit);
         records
@@ -149,12 +150,18 @@ mod tests {
         for number in 0..3 {
             audit.note(record(number));
             let length = usize::try_from(MOST_BYTES).unwrap();
-            std::fs::OpenOptions::new().append(true).open(&file).unwrap().write_all(&vec![b'\n'; length]).unwrap();
+            std::fs::OpenOptions::new()
+                .append(true)
+                .open(&file)
+                .unwrap()
+                .write_all(&vec![b'\n'; length])
+                .unwrap();
         }
         audit.note(record(3));
         let targets: Vec<_> = audit.latest(10).into_iter().map(|record| record.target).collect();
         assert_eq!(targets, ["/api/v1/backends/3/pause", "/api/v1/backends/2/pause"]);
-        let sizes = std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
+        let sizes =
+            std::fs::read_dir(directory.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len());
         assert!(sizes.sum::<u64>() < 3 * MOST_BYTES);
     }
 }

@@ -71,8 +71,12 @@ mod tests {
     use super::*;
 
     fn credentials() -> Credentials {
-        let token = |name: &str, token: &str, role| AdminToken { name: name.into(), token: token.into(), role };
-        Credentials::new(&[token("eyes", "a-token-that-reads", Role::Read), token("ops", "a-token-that-acts", Role::Operate)])
+        let token =
+            |name: &str, token: &str, role| AdminToken { name: name.into(), token: token.into(), role };
+        Credentials::new(&[
+            token("eyes", "a-token-that-reads", Role::Read),
+            token("ops", "a-token-that-acts", Role::Operate),
+        ])
     }
 
     fn with(value: &'static str) -> Result<Option<Caller>, u16> {
@@ -86,7 +90,9 @@ mod tests {
         assert_eq!(with("Bearer a-token-that-reads"), Ok(Some(eyes)));
         let ops = Caller { name: "ops".into(), role: Role::Operate };
         assert_eq!(with("bearer  a-token-that-acts "), Ok(Some(ops)));
-        for wrong in ["Bearer a-token", "Bearer ", "Bearer", "Basic a-token-that-reads", "", "a-token-that-reads"] {
+        for wrong in
+            ["Bearer a-token", "Bearer ", "Bearer", "Basic a-token-that-reads", "", "a-token-that-reads"]
+        {
             assert_eq!(with(wrong), Err(401), "{wrong}");
         }
         assert_eq!(credentials().caller(&HeaderMap::new()), Ok(None));

@@ -2,14 +2,17 @@
 //! that neither can say what the other does not do.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::handler::Handler;
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method};
 use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
+use bytes::Bytes;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use super::Api;
@@ -38,7 +41,12 @@ pub(super) struct Endpoint {
 }
 
 /// `GET`, for those who may read.
-pub(super) fn get<H, M, A>(path: &'static str, name: &'static str, summary: &'static str, handler: H) -> Endpoint
+pub(super) fn get<H, M, A>(
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Endpoint
 where
     H: Handler<M, Api> + Described<A>,
     M: 'static,
@@ -47,7 +55,12 @@ where
 }
 
 /// `POST`, for those who may operate.
-pub(super) fn post<H, M, A>(path: &'static str, name: &'static str, summary: &'static str, handler: H) -> Endpoint
+pub(super) fn post<H, M, A>(
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    handler: H,
+) -> Endpoint
 where
     H: Handler<M, Api> + Described<A>,
     M: 'static,
@@ -67,7 +80,8 @@ where
     H: Handler<M, Api> + Described<A>,
     M: 'static,
 {
-    let route = if method == Method::GET { axum::routing::get(handler) } else { axum::routing::post(handler) };
+    let route =
+        if method == Method::GET { axum::routing::get(handler) } else { axum::routing::post(handler) };
     Endpoint { method, path, access, name, summary, describe: H::describe, route }
 }
 
@@ -129,25 +143,49 @@ impl Part for HeaderMap {
     fn describe(_: &mut Operation<'_>) {}
 }
 
-/// Its name stands in the endpoint's path.
-impl Part for Path<String> {
+/// What the endpoint's path names.
+pub(super) struct Name(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<String>::from_request_parts(parts, state).await;
+        path.map(|Path(name)| Self(name)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
+impl Part for Name {
     fn describe(_: &mut Operation<'_>) {}
 }
 
-impl<T: JsonSchema> Part for Query<T> {
+/// What the query gives.
+pub(super) struct Given<T>(pub(super) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Given<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let query = Query::try_from_uri(&parts.uri);
+        query.map(|Query(given)| Self(given)).map_err(|error| Problem::malformed(error.body_text()))
+    }
+}
+
+impl<T: JsonSchema> Part for Given<T> {
     fn describe(operation: &mut Operation<'_>) {
         operation.query::<T>();
     }
 }
 
 /// One event, structured, as the body.
-pub(super) struct Structured(pub(super) bytes::Bytes);
+pub(super) struct Structured(pub(super) Bytes);
 
-impl<S: Send + Sync> axum::extract::FromRequest<S> for Structured {
-    type Rejection = axum::extract::rejection::BytesRejection;
+impl<S: Send + Sync> FromRequest<S> for Structured {
+    type Rejection = Problem;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
-        bytes::Bytes::from_request(request, state).await.map(Self)
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = Bytes::from_request(request, state).await;
+        body.map(Self).map_err(|error| Problem::malformed(error.body_text()))
     }
 }
 
@@ -161,11 +199,12 @@ impl Part for Structured {
 /// A settings document as the body.
 pub(super) struct Document(pub(super) String);
 
-impl<S: Send + Sync> axum::extract::FromRequest<S> for Document {
-    type Rejection = axum::extract::rejection::StringRejection;
+impl<S: Send + Sync> FromRequest<S> for Document {
+    type Rejection = Problem;
 
-    async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Self::Rejection> {
-        String::from_request(request, state).await.map(Self)
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let body = String::from_request(request, state).await;
+        body.map(Self).map_err(|error| Problem::malformed(error.body_text()))
     }
 }
 
@@ -216,7 +255,9 @@ pub(super) struct Stream<S, T>(pub(super) S, pub(super) std::marker::PhantomData
 
 impl<S, T> IntoResponse for Stream<S, T>
 where
-    S: futures_util::Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>> + Send + 'static,
+    S: futures_util::Stream<Item = Result<axum::response::sse::Event, std::convert::Infallible>>
+        + Send
+        + 'static,
 {
     fn into_response(self) -> Response {
         Sse::new(self.0).keep_alive(KeepAlive::default()).into_response()
@@ -260,11 +301,12 @@ impl Operation<'_> {
     }
 
     fn body(&mut self, kind: &str, about: &str, schema: &Value) {
-        let body = json!({ "required": true, "description": about, "content": { (kind): { "schema": schema } } });
+        let body =
+            json!({ "required": true, "description": about, "content": { (kind): { "schema": schema } } });
         self.json.insert("requestBody".into(), body);
     }
 
-    fn answer(&mut self, status: &str, about: &str, kind: &str, schema: &Value) {
+    pub(super) fn answer(&mut self, status: &str, about: &str, kind: &str, schema: &Value) {
         let responses = self.json.entry("responses").or_insert_with(|| json!({}));
         responses[status]["description"] = about.into();
         responses[status]["content"][kind] = json!({ "schema": schema });

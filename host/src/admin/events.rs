@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::sse::Event as Message;
 use futures_util::stream::unfold;
 use schemars::JsonSchema;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Tails;
 use super::api::blocking;
-use super::endpoint::Stream;
+use super::endpoint::{Given, Stream};
 use super::problem::Problem;
 use crate::host::View;
 use crate::journal::{Journal, Record};
@@ -132,7 +132,7 @@ pub(super) struct PartOf {
 /// The latest events that are asked for, newest first.
 pub(super) async fn list(
     State(view): State<Arc<View>>,
-    Query(search): Query<Search>,
+    Given(search): Given<Search>,
 ) -> Result<Json<Vec<Shown>>, Problem> {
     blocking(move || {
         let limit = search.limit.min(MOST);
@@ -154,15 +154,17 @@ pub(super) async fn list(
 /// Events of a stretch of the journal, oldest first.
 pub(super) async fn range(
     State(view): State<Arc<View>>,
-    Query(stretch): Query<Stretch>,
-    Query(search): Query<Search>,
+    Given(stretch): Given<Stretch>,
+    Given(search): Given<Search>,
 ) -> Result<Json<PartOf>, Problem> {
     blocking(move || {
         let (journal, limit) = (&view.journal, search.limit.min(MOST));
         let (from, to) = stretch.offsets(journal);
         let (mut events, mut next, mut looked) = (Vec::new(), None, 0);
         let records = journal.read(from).into_iter().flatten();
-        for record in records.take_while(|record| record.as_ref().is_ok_and(|record| record.offset < to)).flatten() {
+        for record in
+            records.take_while(|record| record.as_ref().is_ok_and(|record| record.offset < to)).flatten()
+        {
             if events.len() == limit || looked == SEARCHED {
                 next = Some(record.offset);
                 break;

@@ -76,7 +76,11 @@ impl Guard {
     }
 
     /// Knows who may use these; what it does not know is for those who may read.
-    pub(super) fn knowing(mut self, endpoints: &[Endpoint], open: impl Iterator<Item = &'static str>) -> Self {
+    pub(super) fn knowing(
+        mut self,
+        endpoints: &[Endpoint],
+        open: impl Iterator<Item = &'static str>,
+    ) -> Self {
         for Endpoint { method, path, access, name, .. } in endpoints {
             let known = Known { method: method.clone(), access: *access, name };
             self.known.entry(path).or_default().push(known);
@@ -162,8 +166,12 @@ impl Guard {
                 Err(nobody(unauthorized(detail)))
             }
             (Access::Needs(role), Ok(Some(caller))) if caller.role < role => {
-                let detail = format!("the token of {:?} may look, and not change anything (role: operate)", caller.name);
-                let problem = Problem::new(StatusCode::FORBIDDEN, "role", "the token does not allow it", detail);
+                let detail = format!(
+                    "the token of {:?} may look, and not change anything (role: operate)",
+                    caller.name
+                );
+                let problem =
+                    Problem::new(StatusCode::FORBIDDEN, "role", "the token does not allow it", detail);
                 Err((problem, caller.name))
             }
             (Access::Needs(_), Ok(caller)) => Ok(caller),
@@ -178,7 +186,12 @@ impl Guard {
             Ok(Ok(body)) => Ok(Body::from(body.to_bytes())),
             Ok(Err(error)) if error.is::<LengthLimitError>() => {
                 let detail = format!("the body is over {most} bytes (host.admin.max_body)");
-                Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "the request is too large", detail))
+                Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too-large",
+                    "the request is too large",
+                    detail,
+                ))
             }
             Ok(Err(error)) => Err(Problem::malformed(format!("the body was cut off: {error}"))),
             Err(_) => {
@@ -272,14 +285,17 @@ async fn let_in(State(guard): State<Arc<Guard>>, mut request: Request, next: Nex
     }
     let response = next.run(request).await;
     if let Some(caller) = caller.filter(|_| change) {
-        note(&guard.audit, caller, asked, action, &response).await;
+        let (audit, record) = (guard.audit.clone(), record(caller, asked, action, &response));
+        // A panic in there has been reported, and the change is made.
+        let _ = tokio::task::spawn_blocking(move || audit.note(record)).await;
     }
     harden(response)
 }
 
-async fn note(audit: &Audit, caller: Caller, asked: Asked, action: &str, response: &Response) {
+/// What the audit log keeps of a change.
+fn record(caller: Caller, asked: Asked, action: &str, response: &Response) -> Record {
     let done = response.status().is_success();
-    let record = Record {
+    Record {
         at_ms: 0,
         who: caller.name,
         role: caller.role,
@@ -289,10 +305,7 @@ async fn note(audit: &Audit, caller: Caller, asked: Asked, action: &str, respons
         outcome: if done { Outcome::Done } else { Outcome::Refused },
         status: response.status().as_u16(),
         reason: response.extensions().get::<Said>().map(|said| said.0.clone()),
-    };
-    let audit = audit.clone();
-    // A panic in there has been reported, and the change is made.
-    let _ = tokio::task::spawn_blocking(move || audit.note(record)).await;
+    }
 }
 
 /// What is answered to the API's callers is nobody's page, and nothing to be kept.
@@ -393,7 +406,9 @@ mod tests {
         for own in ["192.168.0.7:8081", "[fe80::1]:8081", "localhost:8081"] {
             assert!(guard.answers_to(own), "{own}");
         }
-        for foreign in ["evil.example:8081", "192.168.0.7:80", "192.168.0.7.evil.example:8081", "fe80::1:8081"] {
+        for foreign in
+            ["evil.example:8081", "192.168.0.7:80", "192.168.0.7.evil.example:8081", "fe80::1:8081"]
+        {
             assert!(!guard.answers_to(foreign), "{foreign}");
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Query, State};
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -12,14 +12,13 @@ use serde_json::json;
 
 use super::api::blocking;
 use super::credentials::{Caller, unauthorized};
-use super::endpoint::{Answer, Operation, Part, Text};
+use super::endpoint::{Answer, Given, Operation, Part, Text};
 use super::problem::Problem;
 use crate::host::{Condition, Health, View};
 
 /// How much is said.
-#[derive(Deserialize, JsonSchema)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
-#[derive(Default)]
 pub(super) struct Asked {
     /// Each thing that was looked at, with its reason; needs a token where there are tokens.
     verbose: Option<String>,
@@ -57,7 +56,7 @@ pub(super) async fn live() -> Text {
 
 pub(super) async fn ready(
     State(view): State<Arc<View>>,
-    Query(asked): Query<Asked>,
+    Given(asked): Given<Asked>,
     caller: Option<Extension<Caller>>,
 ) -> Result<Said, Problem> {
     let words = |health: &Health| match health.condition {
@@ -69,7 +68,7 @@ pub(super) async fn ready(
 
 pub(super) async fn healthy(
     State(view): State<Arc<View>>,
-    Query(asked): Query<Asked>,
+    Given(asked): Given<Asked>,
     caller: Option<Extension<Caller>>,
 ) -> Result<Said, Problem> {
     say(view, asked, caller.is_some(), |health| format!("{}\n", word(health.condition))).await
@@ -106,7 +105,8 @@ fn word(condition: Condition) -> &'static str {
 
 fn reasons(health: &Health, condition: Condition) -> String {
     let such = health.checks.iter().filter(|check| check.condition == condition);
-    let reason = |check: &crate::host::Check| format!("{}: {}", check.name, check.reason.as_deref().unwrap_or("?"));
+    let reason =
+        |check: &crate::host::Check| format!("{}: {}", check.name, check.reason.as_deref().unwrap_or("?"));
     such.map(reason).collect::<Vec<_>>().join("; ")
 }
 

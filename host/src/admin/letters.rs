@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::blocking;
+use super::endpoint::Given;
 use super::problem::Problem;
 use crate::host::{Done, Selection, View};
 use crate::journal::{DeadLetter, Filter, Place};
@@ -31,8 +32,8 @@ impl Page {
 
 pub(super) async fn list(
     State(view): State<Arc<View>>,
-    Query(page): Query<Page>,
-    Query(filter): Query<Filter>,
+    Given(page): Given<Page>,
+    Given(filter): Given<Filter>,
 ) -> Result<Json<Vec<Shown>>, Problem> {
     // The store reads from disk.
     blocking(move || {
@@ -45,16 +46,16 @@ pub(super) async fn list(
 
 pub(super) async fn retry(
     State(view): State<Arc<View>>,
-    Query(selection): Query<Selection>,
-    Query(filter): Query<Filter>,
+    Given(selection): Given<Selection>,
+    Given(filter): Given<Filter>,
 ) -> Result<Json<Done>, Problem> {
     blocking(move || Ok(view.retry(&filter, &selection))).await
 }
 
 pub(super) async fn remove(
     State(view): State<Arc<View>>,
-    Query(selection): Query<Selection>,
-    Query(filter): Query<Filter>,
+    Given(selection): Given<Selection>,
+    Given(filter): Given<Filter>,
 ) -> Result<Json<Done>, Problem> {
     blocking(move || Ok(view.drop_letters(&filter, &selection))).await
 }

@@ -1,12 +1,13 @@
 //! Log levels over the admin API, and the audit log.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::api::blocking;
 use super::audit::{Audit, Record};
+use super::endpoint::Given;
 use super::problem::Problem;
 use crate::config::settings::LogLevel;
 use crate::config::units::Span;
@@ -54,20 +55,20 @@ pub(super) async fn levels() -> Json<LogLevels> {
     Json(logs::levels())
 }
 
-pub(super) async fn set(Query(wanted): Query<Wanted>) -> Result<Json<LogLevels>, Problem> {
+pub(super) async fn set(Given(wanted): Given<Wanted>) -> Result<Json<LogLevels>, Problem> {
     let span = wanted.span.map(|span| span.0);
     logs::set_target(wanted.target.as_deref(), wanted.level, span).map_err(Problem::malformed)?;
     Ok(Json(logs::levels()))
 }
 
-pub(super) async fn reset(Query(Target { target }): Query<Target>) -> Json<LogLevels> {
+pub(super) async fn reset(Given(Target { target }): Given<Target>) -> Json<LogLevels> {
     logs::reset(target.as_deref());
     Json(logs::levels())
 }
 
 pub(super) async fn audit(
     State(audit): State<Audit>,
-    Query(page): Query<Page>,
+    Given(page): Given<Page>,
 ) -> Result<Json<Vec<Record>>, Problem> {
     blocking(move || Ok(audit.latest(page.limit.min(MOST)))).await
 }

@@ -30,8 +30,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-pub(crate) use audit::{Outcome as AuditOutcome, Record as AuditRecord};
 use audit::Audit;
+pub(crate) use audit::{Outcome as AuditOutcome, Record as AuditRecord};
 use guard::{Guard, Remote};
 pub(crate) use letters::shown;
 use problem::Problem;
@@ -77,7 +77,9 @@ struct Tails {
 impl Trials {
     fn turn(&self) -> Result<OwnedSemaphorePermit, Problem> {
         let turn = Arc::clone(&self.0).try_acquire_owned();
-        turn.map_err(|_| Problem::busy(format!("{TRIALS} trials are under way; try again when they are done")))
+        turn.map_err(|_| {
+            Problem::busy(format!("{TRIALS} trials are under way; try again when they are done"))
+        })
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::api::{Reloaded, blocking, swapped};
+use super::endpoint::{Given, Name};
 use super::problem::Problem;
 use crate::host::{PluginInForce, View};
 use crate::names::PluginName;
@@ -24,8 +25,8 @@ pub(super) struct To {
 
 pub(super) async fn roll_back(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
-    Query(To { to }): Query<To>,
+    Name(name): Name,
+    Given(To { to }): Given<To>,
 ) -> Result<Json<Reloaded>, Problem> {
     blocking(move || swapped(view.swapper.roll_back(&PluginName::from(name), to.as_deref()))).await
 }
@@ -38,8 +39,8 @@ pub(super) struct From {
 
 pub(super) async fn promote(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
-    Query(From { from }): Query<From>,
+    Name(name): Name,
+    Given(From { from }): Given<From>,
 ) -> Result<Json<Reloaded>, Problem> {
     let from = from.map(PluginName::from);
     blocking(move || swapped(view.swapper.promote(&PluginName::from(name), from.as_ref()))).await
@@ -47,14 +48,14 @@ pub(super) async fn promote(
 
 pub(super) async fn suspend(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Vec<PluginInForce>>, Problem> {
     blocking(move || set_suspended(&view, name, true)).await
 }
 
 pub(super) async fn resume(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Vec<PluginInForce>>, Problem> {
     blocking(move || set_suspended(&view, name, false)).await
 }

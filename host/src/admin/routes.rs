@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use super::Trials;
 use super::api::blocking;
-use super::endpoint::Structured;
+use super::endpoint::{Name, Structured};
 use super::problem::Problem;
 use crate::delivery::{Lane, LaneStatus};
 use crate::host::{RouteStatus, Trial, View};
@@ -25,7 +25,8 @@ pub(super) async fn test(
 ) -> Result<Json<Vec<Trial>>, Problem> {
     let turn = trials.turn()?;
     blocking(move || {
-        let event = json::decode(&body).map_err(|error| Problem::malformed(format!("not an event: {error}")))?;
+        let event =
+            json::decode(&body).map_err(|error| Problem::malformed(format!("not an event: {error}")))?;
         let tried = view.swapper.try_out(&event)?;
         drop(turn);
         Ok(tried)
@@ -39,32 +40,27 @@ pub(super) async fn backends(State(view): State<Arc<View>>) -> Json<Vec<LaneStat
 
 pub(super) async fn pause(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
     steer(&view, &name, "pause", |lane| lane.pause(true))
 }
 
 pub(super) async fn resume(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
     steer(&view, &name, "resume", |lane| lane.pause(false))
 }
 
 pub(super) async fn drain(
     State(view): State<Arc<View>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
     steer(&view, &name, "drain", Lane::empty)
 }
 
 /// A backend has a lane for each of its receivers.
-fn steer(
-    view: &View,
-    name: &str,
-    what: &str,
-    act: impl Fn(&Lane),
-) -> Result<Json<Vec<LaneStatus>>, Problem> {
+fn steer(view: &View, name: &str, what: &str, act: impl Fn(&Lane)) -> Result<Json<Vec<LaneStatus>>, Problem> {
     let lanes = view.swapper.lanes_of(name);
     if lanes.is_empty() {
         return Err(Problem::not_found(format!("there is no backend {name:?}")));

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api::blocking;
-use super::endpoint::Document;
-use super::problem::Problem;
 use super::Trials;
+use super::api::blocking;
+use super::endpoint::{Document, Given};
+use super::problem::Problem;
 use crate::host::{Rehearsal, Rehearsed, View};
 
 /// The most events that are tried on a document.
@@ -41,7 +41,7 @@ pub(super) async fn validate(
 pub(super) async fn rehearse(
     State(view): State<Arc<View>>,
     State(trials): State<Trials>,
-    Query(on): Query<On>,
+    Given(on): Given<On>,
     Document(document): Document,
 ) -> Result<Json<Rehearsed>, Problem> {
     let turn = trials.turn()?;

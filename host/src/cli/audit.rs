@@ -40,7 +40,14 @@ impl Audit {
                 (AuditOutcome::Refused, Some(reason)) => format!("refused: {reason}"),
                 (AuditOutcome::Refused, None) => format!("refused: {}", record.status),
             };
-            let row = [time(record.at_ms), record.who.clone(), remote, record.action.clone(), record.target.clone(), outcome];
+            let row = [
+                time(record.at_ms),
+                record.who.clone(),
+                remote,
+                record.action.clone(),
+                record.target.clone(),
+                outcome,
+            ];
             table.add_row(row);
         }
         say(table)

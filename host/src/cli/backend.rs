@@ -55,7 +55,9 @@ impl Backend {
         match self.action {
             Action::Pause(which) => which.steer("pause", "is paused; its events wait").await,
             Action::Resume(which) => which.steer("resume", "goes on").await,
-            Action::Drain { which, wait: None } => which.steer("drain", "publishes what waits and takes no more").await,
+            Action::Drain { which, wait: None } => {
+                which.steer("drain", "publishes what waits and takes no more").await
+            }
             Action::Drain { which, wait: Some(limit) } => which.drain(limit.0).await,
         }
     }
@@ -63,7 +65,9 @@ impl Backend {
 
 impl Which {
     async fn ask(&self, what: &str) -> Result<String, Failure> {
-        self.host.ask(reqwest::Method::POST, &format!("/api/v1/backends/{}/{what}", encoded(&self.name))).await
+        self.host
+            .ask(reqwest::Method::POST, &format!("/api/v1/backends/{}/{what}", encoded(&self.name)))
+            .await
     }
 
     async fn steer(&self, what: &str, done: &str) -> Outcome {
@@ -77,7 +81,11 @@ impl Which {
         loop {
             let asked: Vec<serde_json::Value> = serde_json::from_str(&lanes)?;
             if asked.iter().all(|lane| lane["paused"] == true) {
-                return if self.json { say(lanes) } else { say(format_args!("{} has nothing left and is paused", self.name)) };
+                return if self.json {
+                    say(lanes)
+                } else {
+                    say(format_args!("{} has nothing left and is paused", self.name))
+                };
             }
             if begin.elapsed() >= limit {
                 let left: u64 = asked.iter().filter_map(|lane| lane["queued"].as_u64()).sum();

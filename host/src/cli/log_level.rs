@@ -44,7 +44,8 @@ impl LogLevel {
         }
         let levels: LogLevels = serde_json::from_str(&text)?;
         say(&levels.filter)?;
-        let until = |at_ms: u64| i64::try_from(at_ms).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
+        let until =
+            |at_ms: u64| i64::try_from(at_ms).ok().and_then(|at| jiff::Timestamp::from_millisecond(at).ok());
         for target in &levels.targets {
             if let Some(until) = target.until_ms.and_then(until) {
                 say(format_args!("{} until {until}", target.target))?;
@@ -59,7 +60,10 @@ fn set(text: &str, span: Option<Span>) -> Result<String, Failure> {
     let level = level.to_ascii_uppercase();
     let known = ["TRACE", "DEBUG", "INFO", "WARN", "ERROR"];
     if !known.contains(&level.as_str()) {
-        return Err(Failure::Usage(format!("{level:?} is no level; write one of {}", known.join(", ").to_lowercase())));
+        return Err(Failure::Usage(format!(
+            "{level:?} is no level; write one of {}",
+            known.join(", ").to_lowercase()
+        )));
     }
     let target = target.map(|target| format!("&target={}", encoded(target))).unwrap_or_default();
     let span = span.map(|span| format!("&for={}", encoded(&span.to_string()))).unwrap_or_default();

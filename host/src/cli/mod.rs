@@ -200,7 +200,11 @@ impl AdminAddress {
         // What listens everywhere listens here, too.
         let mut listen = place.listen;
         if listen.ip().is_unspecified() {
-            listen.set_ip(if listen.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
+            listen.set_ip(if listen.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
         }
         format!("{scheme}://{listen}")
     }
@@ -214,7 +218,8 @@ impl AdminAddress {
                     Failure::Usage(format!("--authority: cannot read {}: {error}", file.display()))
                 };
                 let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
-                let certificates = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(&error))?;
+                let certificates =
+                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(&error))?;
                 builder.tls_certs_only(certificates)
             }
         };
@@ -235,7 +240,9 @@ impl AdminAddress {
         request.send().await.map_err(|error| {
             let base = self.base();
             let cause = root(&error);
-            Failure::Failed(format!("no host answers at {base}: {cause}; is it running? (--admin, host.admin.listen)"))
+            Failure::Failed(format!(
+                "no host answers at {base}: {cause}; is it running? (--admin, host.admin.listen)"
+            ))
         })
     }
 

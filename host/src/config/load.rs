@@ -49,7 +49,8 @@ pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
 /// # Errors
 /// Every fault at once.
 pub fn load_sent(text: &str, env: Env<'_>, known: Known<'_>) -> Result<Loaded, Faults> {
-    let switches = |name: &str| matches!(name, "EVENTS_ENABLED" | "EVENTS_BACKEND").then(|| env(name)).flatten();
+    let switches =
+        |name: &str| matches!(name, "EVENTS_ENABLED" | "EVENTS_BACKEND").then(|| env(name)).flatten();
     let mut reading = Reading::new(&switches, Some(known));
     let tree = reading.take(Path::new("sent"), Ok(text.to_owned())).unwrap_or_else(Node::empty);
     reading.finish(tree)
@@ -155,7 +156,9 @@ impl Reading<'_> {
             tree.scalars(&mut |_, text| match interpolate(text, &|_| None) {
                 Ok(Some(done)) => *text = done,
                 Ok(None) => {}
-                Err(_) => self.warnings.push(format!("{text:?} was checked as it is written: variables are not read for it")),
+                Err(_) => self
+                    .warnings
+                    .push(format!("{text:?} was checked as it is written: variables are not read for it")),
             });
             return Some(tree);
         }
@@ -178,7 +181,9 @@ impl Reading<'_> {
         let (path, place) = (PathBuf::from(text), node.place.clone());
         if self.sent.is_some_and(|known| !known.rules.contains(&path)) {
             let fault = Fault::new(place, format!("{} is none of the running host's rules", path.display()));
-            return self.fault(fault.help("write the routes here: no other file is read for a document that was sent"));
+            return self.fault(
+                fault.help("write the routes here: no other file is read for a document that was sent"),
+            );
         }
         if path.is_dir() {
             self.directory = Some(WatchedFile::now(path.clone()));
@@ -281,8 +286,14 @@ impl Reading<'_> {
     fn relations(&mut self, settings: &Settings, tree: &Node) {
         if let Some(known) = self.sent.filter(|known| known.plugins != settings.plugins.directory) {
             let place = tree.at(&["plugins", "directory"]).place.clone();
-            let message = format!("{} is not where the running host has its plugins", settings.plugins.directory.display());
-            let help = format!("write {}: no other directory is read for a document that was sent", known.plugins.display());
+            let message = format!(
+                "{} is not where the running host has its plugins",
+                settings.plugins.directory.display()
+            );
+            let help = format!(
+                "write {}: no other directory is read for a document that was sent",
+                known.plugins.display()
+            );
             return self.fault(Fault::new(place, message).help(help));
         }
         self.backends(settings, tree);
@@ -309,7 +320,10 @@ impl Reading<'_> {
             ));
         }
         if beyond && admin.tls.is_none() && !admin.clear_text {
-            let message = format!("{} is beyond loopback, and tokens would cross the network in clear text", admin.listen);
+            let message = format!(
+                "{} is beyond loopback, and tokens would cross the network in clear text",
+                admin.listen
+            );
             let fault = Fault::new(node.at(&["listen"]).place.clone(), message);
             self.fault(fault.help(
                 "add host.admin.tls: { certificate: …, key: … }, or clear_text: true behind a proxy that speaks TLS",
@@ -319,13 +333,15 @@ impl Reading<'_> {
             let index_text = index.to_string();
             let place = |key: &str| node.at(&["tokens", &index_text, key]).place.clone();
             if token.token.chars().count() < TOKEN_CHARACTERS {
-                let message = format!("the token of {:?} has fewer than {TOKEN_CHARACTERS} characters", token.name);
+                let message =
+                    format!("the token of {:?} has fewer than {TOKEN_CHARACTERS} characters", token.name);
                 let fault = Fault::new(place("token"), message);
                 self.fault(fault.help("make one with `openssl rand -hex 32`"));
             }
             let earlier = &admin.tokens[..index];
             if token.name.is_empty() || earlier.iter().any(|other| other.name == token.name) {
-                let fault = Fault::new(place("name"), format!("{:?} does not say whose token it is", token.name));
+                let fault =
+                    Fault::new(place("name"), format!("{:?} does not say whose token it is", token.name));
                 self.fault(fault.help("give each token a name of its own"));
             }
             if earlier.iter().any(|other| other.token == token.token) {
@@ -461,8 +477,11 @@ impl Reading<'_> {
 
     fn plugin(&mut self, directory: &Path, node: &Node, name: &str) {
         if name.contains(['/', '\\']) {
-            let fault = Fault::new(node.place.clone(), format!("{name:?} is a path, and plugins go by their name"));
-            return self.fault(fault.help("write the file's name without .wasm; plugins.directory says where it is"));
+            let fault =
+                Fault::new(node.place.clone(), format!("{name:?} is a path, and plugins go by their name"));
+            return self.fault(
+                fault.help("write the file's name without .wasm; plugins.directory says where it is"),
+            );
         }
         if directory.join(format!("{name}.wasm")).is_file() {
             return;

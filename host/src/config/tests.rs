@@ -178,7 +178,7 @@ fn broken_settings_say_what_to_write() {
         ("host: { journal: { fsync: alway } }", "did you mean \"always\"? known: always, interval, never"),
         (
             "host: { admin: { listen: '0.0.0.0:8081' } }",
-            "is not a loopback address; the admin API has no credentials yet; write 127.0.0.1:8081",
+            "is beyond loopback, and the admin API has no tokens; add host.admin.tokens: ",
         ),
         ("host: { http: { tls: { certificate: /none, key: /none } } }", "cannot read /none"),
         ("host: { http: { tls: { certificate: /none } } }", "key \"key\" is missing here"),
@@ -310,4 +310,61 @@ fn the_settings_page_says_what_the_types_say() {
         page.trim_end() == fresh.trim_end(),
         "docs/settings.md is out of date: `stagewire config reference > docs/settings.md` writes it anew"
     );
+}
+
+const TOKEN: &str = "0123456789abcdef";
+
+#[test]
+fn beyond_loopback_the_admin_listener_needs_tokens_and_tls() {
+    let faults = |more: &str| {
+        let admin = format!("host:\n  admin:\n    listen: 0.0.0.0:8081\n{more}");
+        load_text(&admin, &[("SECRET", TOKEN)]).err().unwrap_or_default()
+    };
+    let tokens = "    tokens: [{ name: a, token: \"${SECRET}\", role: read }]\n";
+    let none = faults("");
+    assert!(
+        none.contains("s.yaml:3:13") && none.contains("no tokens") && none.contains("in clear text"),
+        "{none}"
+    );
+    let clear = faults(tokens);
+    assert!(!clear.contains("no tokens") && clear.contains("host.admin.tls"), "{clear}");
+    assert_eq!(faults(&format!("{tokens}    clear_text: true\n")), "");
+}
+
+#[test]
+fn each_token_has_a_name_and_a_secret_of_its_own() {
+    let faults = |tokens: &str| {
+        let text = format!("host: {{ admin: {{ tokens: [{tokens}] }} }}\n");
+        load_text(&text, &[]).err().unwrap_or_default()
+    };
+    let token = |name: &str, token: &str| format!("{{ name: {name}, token: {token}, role: operate }}");
+    assert_eq!(faults(&token("a", TOKEN)), "");
+    let short = faults(&token("a", "guessed"));
+    assert!(short.contains("16 characters") && !short.contains("guessed"), "{short}");
+    let same = faults(&format!("{}, {}", token("a", TOKEN), token("a", TOKEN)));
+    assert!(same.contains("two tokens are the same") && same.contains("a name of its own"), "{same}");
+    assert!(!same.contains(TOKEN), "{same}");
+}
+
+#[test]
+fn a_document_that_was_sent_gets_at_nothing() {
+    let (rules, plugins) = (["rules.yaml".into()], Path::new("plugins"));
+    let env = |name: &str| Some(if name == "EVENTS_ENABLED" { "true" } else { "a-secret" }.to_owned());
+    let send = |text: &str| load_sent(text, &env, Known { rules: &rules, plugins });
+    let good = send(
+        "events:\n  backend: redis_streams\n  redis_streams: { url: \"${URL}\" }\nhost:\n  workers: ${N:-3}\n",
+    );
+    let good = good.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(good.settings.host.workers, Some(3), "its default");
+    assert_eq!(good.settings.events.unwrap().redis_streams.unwrap()["url"], "${URL}");
+    assert!(good.warnings[0].contains("${URL}"), "{:?}", good.warnings);
+    for sly in [
+        "host: { workers: \"${N}\" }\n",
+        "routes: /etc/passwd\n",
+        "plugins: { directory: /etc }\n",
+        "events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: ../x }], deliver: [local] }]\n",
+    ] {
+        let faults = send(sly).unwrap_err().to_string();
+        assert!(!faults.contains("a-secret") && !faults.contains("root:"), "{faults}");
+    }
 }

@@ -27,9 +27,9 @@ pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
 pub use gate::Gate;
 pub use health::{Check, Condition, Health};
 pub use history::Version;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use retry::{Done, Selection, Stays};
 pub use swap::{Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
-pub use rehearsal::{Rehearsal, Rehearsed};
 pub use trial::{StepTrial, Trial, try_out};
 pub use versions::PluginInForce;
 

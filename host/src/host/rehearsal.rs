@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn what_comes_goes_and_changes_is_told_apart() {
         let of = |pairs: &[(&str, u8)]| pairs.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
-        let changes = Changes::between(&of(&[("a", 1), ("b", 1), ("c", 1)]), &of(&[("b", 2), ("c", 1), ("d", 1)]));
+        let changes =
+            Changes::between(&of(&[("a", 1), ("b", 1), ("c", 1)]), &of(&[("b", 2), ("c", 1), ("d", 1)]));
         assert_eq!(changes.added, ["d"]);
         assert_eq!(changes.removed, ["a"]);
         assert_eq!(changes.changed, ["b"]);

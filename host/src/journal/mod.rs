@@ -401,8 +401,7 @@ impl Journal {
             let middle = low + (high - low) / 2;
             // What cannot be read is gone, and so is older.
             let record = self.read(middle).ok().and_then(|mut records| records.next()?.ok());
-            match record {
-                Some(record) if record.at_ms >= at_ms => high = middle,
+            match record.filter(|record| record.at_ms < at_ms) {
                 Some(record) => low = (record.offset + 1).max(middle + 1),
                 None => high = middle,
             }

@@ -25,8 +25,7 @@ pub(crate) fn acceptor(settings: &Tls, section: &str) -> Result<TlsAcceptor, Str
         None => builder.with_no_client_auth(),
         Some(file) => builder.with_client_cert_verifier(verifier(file, provider, section)?),
     };
-    let mut config =
-        builder.with_single_cert(chain, key).map_err(|error| format!("{section}: {error}"))?;
+    let mut config = builder.with_single_cert(chain, key).map_err(|error| format!("{section}: {error}"))?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

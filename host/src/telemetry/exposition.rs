@@ -11,7 +11,8 @@ pub fn classic(openmetrics: &str) -> String {
         if line == "# EOF" || line.starts_with("# UNIT ") {
             continue;
         }
-        let about = ["# HELP ", "# TYPE "].into_iter().find_map(|head| Some((head, line.strip_prefix(head)?)));
+        let about =
+            ["# HELP ", "# TYPE "].into_iter().find_map(|head| Some((head, line.strip_prefix(head)?)));
         match about.and_then(|(head, rest)| Some((head, rest.split_once(' ')?))) {
             Some((head, (name, rest))) if counters.contains(&name) => {
                 text.extend([head, name, "_total ", rest]);

@@ -35,25 +35,25 @@ static LOG: OnceLock<Log> = OnceLock::new();
 struct Log {
     handle: reload::Handle<EnvFilter, Registry>,
     levels: Mutex<Levels>,
-    flood: Arc<Flood>,
+    flood: Flood,
 }
 
 /// Starts logging to standard error. A second call changes nothing.
 pub fn start(settings: &settings::Logs) {
     let levels = Levels { environment: std::env::var(VARIABLE).ok(), ..Levels::default() };
     let (filter, handle) = reload::Layer::new(levels.filter());
-    let flood = Arc::new(Flood::new(settings.lines));
+    let flood = Flood::new(settings.lines);
     let people = std::io::stderr().is_terminal();
     let ansi = people && std::env::var_os("NO_COLOR").is_none();
     // What cannot be written (a full disk) is not complained of there as well: that complaint would panic.
     let lines = fmt::layer().log_internal_errors(false);
     let lines = lines.with_writer(std::io::stderr).with_ansi(ansi);
     let started = if people {
-        let lines = lines.with_filter(Arc::clone(&flood));
+        let lines = lines.with_filter(flood.clone());
         tracing_subscriber::registry().with(filter).with(lines).try_init()
     } else {
         let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        tracing_subscriber::registry().with(filter).with(json.with_filter(Arc::clone(&flood))).try_init()
+        tracing_subscriber::registry().with(filter).with(json.with_filter(flood.clone())).try_init()
     };
     if started.is_ok() {
         // The first and only start.
@@ -217,9 +217,10 @@ pub struct TargetLevel {
 }
 
 /// Lets so many lines a second through from one place in the program, errors like all others: some of each stay.
+#[derive(Clone)]
 struct Flood {
     most: u32,
-    places: Mutex<HashMap<Identifier, Place>>,
+    places: Arc<Mutex<HashMap<Identifier, Place>>>,
 }
 
 struct Place {
@@ -231,7 +232,7 @@ struct Place {
 
 impl Flood {
     fn new(most: u32) -> Self {
-        Self { most, places: Mutex::default() }
+        Self { most, places: Arc::default() }
     }
 
     fn lets_through(&self, metadata: &'static Metadata<'static>, now: Instant) -> bool {
@@ -263,7 +264,11 @@ impl Flood {
         for (of, left_out) in left_out {
             let (target, file, line) = (of.target(), of.file(), of.line());
             tracing::warn!(
-                of = target, file, line, left_out, most = self.most,
+                of = target,
+                file,
+                line,
+                left_out,
+                most = self.most,
                 "log lines were left out: more than host.logs.lines a second"
             );
         }
@@ -312,10 +317,10 @@ mod tests {
 
     #[test]
     fn a_place_that_floods_is_cut_and_the_others_are_not() {
-        let (paper, flood) = (Paper::default(), Arc::new(Flood::new(3)));
+        let (paper, flood) = (Paper::default(), Flood::new(3));
         let writer = paper.clone();
         let lines = fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
-        let subscriber = tracing_subscriber::registry().with(lines.with_filter(Arc::clone(&flood)));
+        let subscriber = tracing_subscriber::registry().with(lines.with_filter(flood.clone()));
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..100 {
                 tracing::info!(number, "chatter");
@@ -334,7 +339,8 @@ mod tests {
     #[test]
     fn the_next_second_has_its_own_lines() {
         let flood = Flood::new(1);
-        let metadata = tracing::callsite!(name: "line", kind: tracing::metadata::Kind::EVENT, fields: message);
+        let metadata =
+            tracing::callsite!(name: "line", kind: tracing::metadata::Kind::EVENT, fields: message);
         let metadata = tracing::callsite::Callsite::metadata(metadata);
         let now = Instant::now();
         assert!(flood.lets_through(metadata, now));

@@ -67,12 +67,19 @@ async fn every_answer_is_as_the_description_says() {
             if !known && !path.contains('{') {
                 continue;
             }
-            let name = if path.contains("plugins") { "step" } else if path.contains("explain") { "one" } else { "hook" };
+            let name = if path.contains("plugins") {
+                "step"
+            } else if path.contains("explain") {
+                "one"
+            } else {
+                "hook"
+            };
             let name = if id { name } else { "no-such-thing" };
             let asked = path.replace("{name}", name).replace("{id}", name) + query;
             let answer = ask(&host, &method.to_uppercase(), &asked, None, body.as_bytes()).await;
             // A rollback has no version before, and nothing is to be promoted into nothing.
-            let expected = if known { answer.status == 200 || answer.status == 422 } else { answer.status != 500 };
+            let expected =
+                if known { answer.status == 200 || answer.status == 422 } else { answer.status != 500 };
             assert!(expected, "{method} {asked}: {} {}", answer.status, answer.text());
             answers.push(json!({
                 "path": path, "method": method, "status": answer.status, "body": answer.text(),
@@ -88,7 +95,12 @@ async fn every_answer_is_as_the_description_says() {
 async fn conforms(given: &Value) -> String {
     let script = places::root().join("tests/clients/python/conforms.py");
     let mut command = Command::new(places::python());
-    command.arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .arg(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     let mut child = command.spawn().expect("python starts");
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(given.to_string().as_bytes()).await.expect("it reads");
@@ -151,7 +163,8 @@ async fn a_suspended_plugin_is_not_called_until_it_is_resumed() {
 async fn the_journal_is_read_by_offsets_and_times() {
     let host = Host::with("events: { enabled: true, backend: local }\n").start().await;
     let send = async |ids: std::ops::Range<u32>| {
-        let events: Vec<_> = ids.map(|n| event(&format!("e{n}"), if n % 2 == 0 { "even" } else { "odd" })).collect();
+        let events: Vec<_> =
+            ids.map(|n| event(&format!("e{n}"), if n % 2 == 0 { "even" } else { "odd" })).collect();
         assert_eq!(host.send_batch(&events).await.status, 202);
     };
     send(0..100).await;
@@ -187,7 +200,9 @@ async fn a_document_is_checked_and_tried_and_nothing_comes_into_force() {
     host.send_all(&[event("one", "a"), event("two", "b")]).await;
     let plugins = host.plugin_directory().display().to_string();
     let with = |routes: &str| {
-        format!("events:\n  enabled: true\n  backend: local\nplugins: {{ directory: \"{plugins}\" }}\nroutes: {routes}\n")
+        format!(
+            "events:\n  enabled: true\n  backend: local\nplugins: {{ directory: \"{plugins}\" }}\nroutes: {routes}\n"
+        )
     };
     let rehearse = async |what: &str, document: &str| -> Value {
         let answer = ask(&host, "POST", &format!("/api/v1/settings/{what}"), None, document.as_bytes()).await;
@@ -195,7 +210,9 @@ async fn a_document_is_checked_and_tried_and_nothing_comes_into_force() {
         answer.json()
     };
     let before = host.status().await;
-    let only_a = with("[{ name: all, match: [{ exact: { type: a } }], deliver: [local] }, { name: more, deliver: [local] }]");
+    let only_a = with(
+        "[{ name: all, match: [{ exact: { type: a } }], deliver: [local] }, { name: more, deliver: [local] }]",
+    );
     let found = rehearse("dry-run?events=100", &only_a).await;
     assert_eq!((&found["valid"], &found["tried"]), (&json!(true), &json!(2)), "{found}");
     assert_eq!((&found["routes"]["added"], &found["routes"]["changed"]), (&json!(["more"]), &json!(["all"])));
@@ -214,7 +231,10 @@ async fn a_document_is_checked_and_tried_and_nothing_comes_into_force() {
         "host: { http: { tls: { certificate: /etc/shadow, key: /nowhere } } }\n".into(),
     ] {
         let found = rehearse("dry-run?events=10", &sly).await.to_string();
-        assert!(!found.contains("swordfish") && !found.contains("root:") && !found.contains("No such file"), "{found}");
+        assert!(
+            !found.contains("swordfish") && !found.contains("root:") && !found.contains("No such file"),
+            "{found}"
+        );
     }
     let after = host.status().await;
     for same in ["generation", "routes", "plugins", "refused", "since_ms"] {
@@ -238,10 +258,18 @@ async fn every_change_is_in_the_audit_log_and_stays_there() {
     assert_eq!(ask(&host, "POST", "/api/v1/settings/validate", Some(READ), b"").await.status, 200);
     let audit = async |host: &Host| ask(host, "GET", "/api/v1/audit", Some(READ), b"").await.json();
     let records = audit(&host).await;
-    let actions: Vec<_> = records.as_array().into_iter().flatten().map(|record| record["action"].clone()).collect();
-    assert_eq!(actions, ["log-level", "pause", "pause", "reload"], "changes alone, the latest first: {records}");
+    let actions: Vec<_> =
+        records.as_array().into_iter().flatten().map(|record| record["action"].clone()).collect();
+    assert_eq!(
+        actions,
+        ["log-level", "pause", "pause", "reload"],
+        "changes alone, the latest first: {records}"
+    );
     assert_eq!((&records[0]["who"], &records[0]["role"]), (&json!("ops"), &json!("operate")));
-    assert!(records[0]["remote"].as_str().is_some_and(|remote| remote.starts_with("127.0.0.1:")), "{records}");
+    assert!(
+        records[0]["remote"].as_str().is_some_and(|remote| remote.starts_with("127.0.0.1:")),
+        "{records}"
+    );
     assert_eq!((&records[1]["outcome"], &records[1]["status"]), (&json!("refused"), &json!(404)));
     assert!(records[1]["reason"].as_str().is_some_and(|reason| reason.contains("nowhere")), "{records}");
     assert_eq!(host.log().matches("\"target\":\"audit\"").count(), 4, "{}", host.log());
@@ -269,7 +297,10 @@ async fn the_page_about_it_is_followed_to_the_letter() {
     host.send_all(&[event("evt_1", "document.x")]).await;
     host.has_settled().await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let settings = format!("events: {{ enabled: true, backend: local }}\nplugins: {{ directory: {} }}\n", host.plugin_directory().display());
+    let settings = format!(
+        "events: {{ enabled: true, backend: local }}\nplugins: {{ directory: {} }}\n",
+        host.plugin_directory().display()
+    );
     std::fs::write(directory.path().join("settings.yaml"), settings).expect("it can be written");
     let blocks = crate::docs::blocks(&page, "sh");
     assert_eq!(blocks.len(), 3);

@@ -14,7 +14,8 @@ async fn probe(host: &Host, path: &str) -> (u16, String) {
 }
 
 async fn becomes(host: &Host, word: &str) {
-    until_true(&format!("it is {word}"), PATIENCE, async || probe(host, "/healthz").await.1.trim() == word).await;
+    until_true(&format!("it is {word}"), PATIENCE, async || probe(host, "/healthz").await.1.trim() == word)
+        .await;
 }
 
 #[tokio::test]
@@ -67,7 +68,8 @@ async fn what_operators_and_wrong_files_do_is_said() {
     let health = done(&host, "GET", "/api/v1/health").await;
     let checks = health["checks"].as_array().expect("checks");
     let reason = |name: &str| {
-        let check = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {health}"));
+        let check =
+            checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {health}"));
         assert_eq!(check["condition"], "degraded", "{check}");
         check["reason"].as_str().unwrap_or_default().to_owned()
     };

@@ -4,10 +4,10 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stagewire_tests::Host;
 use stagewire_tests::certificates::Authority;
 use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::wire::{self, Connection};
-use stagewire_tests::Host;
 use tokio::process::Command;
 
 use super::{OPERATE, READ, ask, tokens};
@@ -54,11 +54,16 @@ async fn each_operation_asks_for_its_role() {
                 }
             }
             let role = operation["x-role"].as_str().unwrap_or("open");
-            assert!(method == "GET" || role == "operate" || path.contains("test") || path.contains("settings"), "{path}");
+            assert!(
+                method == "GET" || role == "operate" || path.contains("test") || path.contains("settings"),
+                "{path}"
+            );
         }
     }
     assert!(seen[0] == 3 && seen[1] > 10 && seen[2] > 10, "{seen:?}");
-    for (parts, least) in [(&["\"status\":401", "\"who\":\"nobody\""][..], 40), (&["\"status\":403", "\"who\":\"eyes\""], 10)] {
+    for (parts, least) in
+        [(&["\"status\":401", "\"who\":\"nobody\""][..], 40), (&["\"status\":403", "\"who\":\"eyes\""], 10)]
+    {
         assert!(refusals(&host, parts) >= least, "{parts:?}: {}", refusals(&host, parts));
     }
     let log = host.log();
@@ -76,9 +81,16 @@ async fn without_a_token_there_are_health_and_the_page_and_nothing_else() {
     assert_eq!(asked.json()["type"], "urn:stagewire:problem:unauthorized");
     assert_eq!(ask(&host, "GET", "/readyz?verbose", None, b"").await.status, 401, "reasons name backends");
     assert_eq!(ask(&host, "GET", "/readyz?verbose", Some(READ), b"").await.status, 200);
-    for value in [READ.to_owned(), format!("Basic {READ}"), format!("Bearer {READ}x"), "Bearer".into(), format!("Bearer {}", &READ[1..])] {
+    for value in [
+        READ.to_owned(),
+        format!("Basic {READ}"),
+        format!("Bearer {READ}x"),
+        "Bearer".into(),
+        format!("Bearer {}", &READ[1..]),
+    ] {
         let headers = [("authorization", value.as_str())];
-        let answer = wire::send(host.admin_address(), "GET", "/metrics", &headers, b"").await.expect("it answers");
+        let answer =
+            wire::send(host.admin_address(), "GET", "/metrics", &headers, b"").await.expect("it answers");
         assert_eq!(answer.status, 401, "{value}");
     }
     assert_eq!(ask(&host, "HEAD", "/metrics", Some(READ), b"").await.status, 200);
@@ -94,11 +106,15 @@ async fn pages_of_others_are_refused_though_they_have_a_token() {
     };
     assert_eq!(send("GET", "/api/v1/status", ("host", "evil.example:8081")).await, 421);
     assert_eq!(send("GET", "/livez", ("host", "evil.example")).await, 421);
-    for crossing in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+    for crossing in [("origin", "https://evil.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")]
+    {
         assert_eq!(send("POST", "/api/v1/reload", crossing).await, 403, "{crossing:?}");
     }
     // A form of another page would be of this type; it has an origin.
-    assert_eq!(send("POST", "/api/v1/reload", ("content-type", "application/x-www-form-urlencoded")).await, 200);
+    assert_eq!(
+        send("POST", "/api/v1/reload", ("content-type", "application/x-www-form-urlencoded")).await,
+        200
+    );
     assert!(refusals(&host, &["421", "host.admin.hosts"]) == 2, "{}", host.log());
     assert!(refusals(&host, &["403", "page of"]) == 3, "{}", host.log());
 }
@@ -112,7 +128,10 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     assert_eq!(ask(&host, "POST", path, None, &body[..10 * 1024]).await.status, 200);
     // Without a length, and without an end.
     let mut connection = Connection::open(host.admin_address()).await.expect("it listens");
-    let head = format!("POST {path} HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\n\r\n", host.admin_address());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {}\r\ntransfer-encoding: chunked\r\n\r\n",
+        host.admin_address()
+    );
     connection.write(head.as_bytes()).await.expect("it reads");
     let chunk = [b"1000\r\n".as_slice(), &[b'#'; 0x1000], b"\r\n"].concat();
     for _ in 0..3 {
@@ -120,7 +139,8 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     }
     let answer = tokio::time::timeout(PATIENCE, connection.read()).await.expect("it answers in time");
     assert_eq!(answer.expect("it answers").status, 413);
-    until_true("both are logged", PATIENCE, async || refusals(&host, &["413", "host.admin.max_body"]) == 2).await;
+    until_true("both are logged", PATIENCE, async || refusals(&host, &["413", "host.admin.max_body"]) == 2)
+        .await;
 }
 
 #[tokio::test]
@@ -181,7 +201,9 @@ async fn slow_clients_are_cut_off_and_hold_up_nobody_for_long() {
         connections.push(connection);
     }
     let mut body = Connection::open(address).await.expect("it listens");
-    let head = format!("POST /api/v1/settings/validate HTTP/1.1\r\nhost: {address}\r\ncontent-length: 100\r\n\r\nhalf");
+    let head = format!(
+        "POST /api/v1/settings/validate HTTP/1.1\r\nhost: {address}\r\ncontent-length: 100\r\n\r\nhalf"
+    );
     body.write(head.as_bytes()).await.expect("it reads");
     let begin = Instant::now();
     // A fifth waits in the queue until one of them is cut off, and then is answered.
@@ -193,7 +215,8 @@ async fn slow_clients_are_cut_off_and_hold_up_nobody_for_long() {
         assert!(end.as_ref().map_or(true, |answer| answer.status == 408), "{end:?}");
     }
     until_true("all are logged", PATIENCE, async || {
-        host.log().matches("an admin connection was cut off").count() >= 3 && refusals(&host, &["408", "did not arrive"]) == 1
+        host.log().matches("an admin connection was cut off").count() >= 3
+            && refusals(&host, &["408", "did not arrive"]) == 1
     })
     .await;
 }
@@ -228,12 +251,16 @@ async fn beyond_loopback_it_does_not_start_without_tokens_and_tls() {
     assert!(text.contains("host.admin.tokens") && text.contains("host.admin.tls"), "{text}");
     let text = said(beyond().admin(&tokens()).refused().await);
     assert!(text.contains("in clear text") && text.contains("clear_text: true"), "{text}");
-    let text = said(Host::with(SETTINGS).admin("tokens: [{ name: a, token: short, role: read }]").refused().await);
+    let text =
+        said(Host::with(SETTINGS).admin("tokens: [{ name: a, token: short, role: read }]").refused().await);
     assert!(text.contains("16 characters") && text.contains("openssl rand"), "{text}");
     let host = Host::with(SETTINGS).admin(&tokens()).prepare();
     let shown = host.run(&["config", "show", "--config", &host.settings_path().to_string_lossy()]).await;
     let shown: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
-    assert_eq!(shown["host"]["admin"]["tokens"][1], json!({ "name": "ops", "token": "(hidden)", "role": "operate" }));
+    assert_eq!(
+        shown["host"]["admin"]["tokens"][1],
+        json!({ "name": "ops", "token": "(hidden)", "role": "operate" })
+    );
 }
 
 #[tokio::test]
@@ -244,7 +271,12 @@ async fn over_tls_the_token_stays_between_the_two() {
     let host = Host::with(SETTINGS).admin(&tls).admin(&tokens()).prepare();
     let config = host.settings_path().to_string_lossy().into_owned();
     let log = std::fs::File::create(host.data().with_extension("log")).expect("a log");
-    let mut running = host.command(&["run", "--config", &config]).stderr(log).kill_on_drop(true).spawn().expect("it starts");
+    let mut running = host
+        .command(&["run", "--config", &config])
+        .stderr(log)
+        .kill_on_drop(true)
+        .spawn()
+        .expect("it starts");
     let curl = async |authority: &Authority| {
         let mut command = Command::new("curl");
         command.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--cacert"]);
@@ -257,6 +289,9 @@ async fn over_tls_the_token_stays_between_the_two() {
     let file = authority.file().to_string_lossy().into_owned();
     let status = host.run(&["status", "--config", &config, "--token", READ, "--authority", &file]).await;
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
-    assert!(wire::send(host.admin_address(), "GET", "/livez", &[], b"").await.is_err(), "plain HTTP is not spoken");
+    assert!(
+        wire::send(host.admin_address(), "GET", "/livez", &[], b"").await.is_err(),
+        "plain HTTP is not spoken"
+    );
     running.kill().await.expect("it ends");
 }

@@ -125,9 +125,8 @@ function facts(status) {
   if (answering.textContent !== word) answering.textContent = word;
   answering.className = `health ${kind}`;
   at("sign-out").hidden = !api.token.get();
-  if (!status) return;
   const pair = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value));
-  show(at("facts"), pair("Version", status.version), pair("Up", span(status.uptime_seconds)), pair("Generation", count(status.generation)));
+  show(at("facts"), !status ? [] : [pair("Version", status.version), pair("Up", span(status.uptime_seconds)), pair("Generation", count(status.generation))]);
 }
 
 function notices(status) {

@@ -75,7 +75,12 @@ pub(super) struct Resume {
 
 impl Suspend {
     pub(super) fn run(self) -> Outcome {
-        block_on(suspend(&self.host, &self.plugin, "suspend", "is suspended; its events go the way of on_error"))
+        block_on(suspend(
+            &self.host,
+            &self.plugin,
+            "suspend",
+            "is suspended; its events go the way of on_error",
+        ))
     }
 }
 
