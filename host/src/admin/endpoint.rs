@@ -281,7 +281,7 @@ pub(super) struct Operation<'a> {
 }
 
 impl Operation<'_> {
-    fn parameter(&mut self, parameter: Value) {
+    fn parameter(&mut self, parameter: &Value) {
         let list = self.json.entry("parameters").or_insert_with(|| json!([]));
         list.as_array_mut().into_iter().for_each(|list| list.push(parameter.clone()));
     }
@@ -294,7 +294,7 @@ impl Operation<'_> {
             let description = property["description"].take();
             present(&mut property);
             let required = required.iter().any(|required| required == name);
-            self.parameter(json!({
+            self.parameter(&json!({
                 "name": name, "in": "query", "required": required, "description": description, "schema": property,
             }));
         }
@@ -333,7 +333,7 @@ fn present(schema: &mut Value) {
     }
 }
 
-/// All endpoints as an OpenAPI 3.1 document.
+/// All endpoints as an `OpenAPI` 3.1 document.
 pub(super) fn openapi(endpoints: &[Endpoint]) -> Value {
     let settings = || {
         SchemaSettings::draft2020_12().with(|settings| {
@@ -379,7 +379,7 @@ impl Endpoint {
         let mut operation = Operation { json, answers, inputs };
         for name in self.path.split('{').skip(1).filter_map(|rest| rest.split('}').next()) {
             let schema = json!({ "type": "string" });
-            operation.parameter(json!({ "name": name, "in": "path", "required": true, "schema": schema }));
+            operation.parameter(&json!({ "name": name, "in": "path", "required": true, "schema": schema }));
         }
         (self.describe)(&mut operation);
         match self.access {

@@ -154,7 +154,7 @@ impl Guard {
         }
     }
 
-    /// Who asks, if they may.
+    /// Who asks, if they may; otherwise why not, and the name of who they are.
     fn admit(&self, access: Access, headers: &HeaderMap) -> Result<Option<Caller>, (Problem, String)> {
         let nobody = |problem| (problem, "nobody".to_owned());
         match (access, self.credentials.caller(headers)) {

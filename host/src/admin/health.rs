@@ -112,17 +112,15 @@ fn reasons(health: &Health, condition: Condition) -> String {
 
 /// A line for each thing, as orchestrators' own components write them.
 fn lines(health: &Health) -> String {
-    let mut text = String::new();
-    for check in &health.checks {
+    let line = |check: &crate::host::Check| {
         let mark = match check.condition {
             Condition::Ok => '+',
             Condition::Degraded => '~',
             Condition::Unready => '-',
         };
         let reason = check.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        text.push_str(&format!("[{mark}] {} {}{reason}\n", check.name, word(check.condition)));
-    }
-    text.push_str(word(health.condition));
-    text.push('\n');
-    text
+        format!("[{mark}] {} {}{reason}", check.name, word(check.condition))
+    };
+    let lines = health.checks.iter().map(line).chain([word(health.condition).to_owned(), String::new()]);
+    lines.collect::<Vec<_>>().join("\n")
 }

@@ -14,17 +14,17 @@ pub(super) struct Problem {
     #[serde(rename = "type")]
     kind: String,
     /// What sort of problem it is.
-    title: String,
+    title: &'static str,
     /// The status of the answer.
     status: u16,
     /// What was refused, why, and what to do.
     pub(super) detail: String,
     /// Every problem on its own, where there are several.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
     #[schemars(default)]
-    problems: Vec<String>,
+    problems: Box<[String]>,
     #[serde(skip)]
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<Box<(HeaderName, HeaderValue)>>,
 }
 
 /// Why a request was not done, beside the answer that says so: for the log and the audit.
@@ -32,13 +32,18 @@ pub(super) struct Problem {
 pub(super) struct Said(pub(super) String);
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, name: &str, title: &str, detail: impl Into<String>) -> Self {
+    pub(super) fn new(
+        status: StatusCode,
+        name: &str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             kind: format!("urn:stagewire:problem:{name}"),
-            title: title.to_owned(),
+            title,
             status: status.as_u16(),
             detail: detail.into(),
-            problems: Vec::new(),
+            problems: Box::default(),
             header: None,
         }
     }
@@ -57,7 +62,7 @@ impl Problem {
     }
 
     pub(super) fn with(self, name: HeaderName, value: HeaderValue) -> Self {
-        Self { header: Some((name, value)), ..self }
+        Self { header: Some(Box::new((name, value))), ..self }
     }
 
     pub(super) fn status(&self) -> u16 {
@@ -70,7 +75,7 @@ impl From<Refused> for Problem {
         let title = "the candidate was refused; the last good snapshot goes on";
         let problem =
             Self::new(StatusCode::UNPROCESSABLE_ENTITY, "candidate-refused", title, refused.to_string());
-        Self { problems: refused.problems, ..problem }
+        Self { problems: refused.problems.into(), ..problem }
     }
 }
 
@@ -81,7 +86,7 @@ impl IntoResponse for Problem {
         let body = serde_json::to_string(&self).unwrap_or_default();
         let mut response =
             (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.header.map(|header| *header));
         response.extensions_mut().insert(Said(self.detail));
         response
     }

@@ -19,8 +19,8 @@ pub(super) struct LogLevel {
     #[arg(long = "for", value_name = "TIME", value_parser = Span::parse, requires = "level")]
     span: Option<Span>,
     /// Take back what was set: for TARGET, or for all
-    #[arg(long, value_name = "TARGET", num_args = 0..=1, conflicts_with = "level")]
-    reset: Option<Option<String>>,
+    #[arg(long, value_name = "TARGET", num_args = 0..=1, default_missing_value = "", conflicts_with = "level")]
+    reset: Option<String>,
     #[command(flatten)]
     host: AdminAddress,
     /// Print JSON
@@ -33,7 +33,8 @@ impl LogLevel {
         let (method, path) = match (&self.level, &self.reset) {
             (Some(level), _) => (reqwest::Method::POST, set(level, self.span)?),
             (None, Some(target)) => {
-                let target = target.as_ref().map(|target| format!("?target={}", encoded(target)));
+                let target = Some(target).filter(|target| !target.is_empty());
+                let target = target.map(|target| format!("?target={}", encoded(target)));
                 (reqwest::Method::POST, format!("/api/v1/log-level/reset{}", target.unwrap_or_default()))
             }
             (None, None) => (reqwest::Method::GET, "/api/v1/log-level".into()),

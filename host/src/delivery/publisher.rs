@@ -73,6 +73,11 @@ impl Publisher {
                 self.wait_paused().await;
                 continue;
             }
+            if self.emptied() {
+                tracing::info!(backend = %self.shared.name, "all that waited is delivered; paused");
+                self.shared.paused.store(true, Ordering::Release);
+                continue;
+            }
             if !self.ready().await {
                 continue;
             }
@@ -83,9 +88,6 @@ impl Publisher {
                 self.publish(batch, most, &policy).await;
             } else if self.finished() {
                 break;
-            } else if self.emptied() {
-                tracing::info!(backend = %self.shared.name, "all that waited is delivered; paused");
-                self.shared.paused.store(true, Ordering::Release);
             } else {
                 self.rest().await;
             }
@@ -110,7 +112,7 @@ impl Publisher {
     fn emptied(&self) -> bool {
         self.shared.emptying.load(Ordering::Relaxed)
             && self.pendings.is_empty()
-            && self.shared.queue.lock().is_empty()
+            && self.shared.queue.lock().is_exhausted()
     }
 
     fn finished(&self) -> bool {

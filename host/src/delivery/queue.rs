@@ -67,7 +67,7 @@ impl Queue {
     }
 
     /// Whether nothing is left, in memory and on disk.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(super) fn is_exhausted(&self) -> bool {
         self.memory.is_empty() && !self.spilling
     }
 

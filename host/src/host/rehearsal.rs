@@ -198,10 +198,11 @@ fn outcome(trials: &[Trial]) -> Vec<String> {
     let taken = trials.iter().filter(|trial| trial.matched);
     taken
         .map(|trial| {
-            let steps: String =
-                trial.steps.iter().map(|step| format!(" → {}: {}", step.plugin, step.verdict)).collect();
+            let steps = trial.steps.iter().map(|step| format!("{}: {}", step.plugin, step.verdict));
             let deliver = if trial.deliver.is_empty() { "nowhere".into() } else { trial.deliver.join(", ") };
-            format!("{}{steps} → {} event(s) to {deliver}", trial.route, trial.events.len())
+            let end = format!("{} event(s) to {deliver}", trial.events.len());
+            let way = [trial.route.clone()].into_iter().chain(steps).chain([end]);
+            way.collect::<Vec<_>>().join(" → ")
         })
         .collect()
 }

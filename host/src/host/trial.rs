@@ -50,15 +50,18 @@ pub struct StepTrial {
 ///
 /// # Errors
 /// Every plugin and step that does not start.
-pub fn try_out(engine: &Arc<Engine>, settings: &Settings, event: &Event) -> Result<Vec<Trial>, Vec<String>> {
+pub fn try_out(engine: &Arc<Engine>, settings: &Settings, event: &Event) -> Tried {
     trials(engine, settings)?(event)
 }
+
+/// What each route would do, or why it cannot be said.
+type Tried = Result<Vec<Trial>, Vec<String>>;
 
 /// Prepares the routes once, to try many events. Blocks.
 pub(super) fn trials<'a>(
     engine: &Arc<Engine>,
     settings: &'a Settings,
-) -> Result<impl Fn(&Event) -> Result<Vec<Trial>, Vec<String>> + 'a, Vec<String>> {
+) -> Result<impl Fn(&Event) -> Tried + 'a, Vec<String>> {
     let workshop = Workshop::new(Arc::clone(engine), Arc::new(Metrics::new()), Buckets::in_memory(), 1);
     let candidate = workshop.prepare(settings)?;
     Ok(move |event: &Event| {

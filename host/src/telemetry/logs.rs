@@ -151,7 +151,7 @@ impl Levels {
         let usual = || format!("warn,lapin::returned_messages=off,audit=info,{HOST}={}", word(self.settings));
         let mut text = self.environment.clone().unwrap_or_else(usual);
         for (target, own) in &self.own {
-            text.push_str(&format!(",{target}={}", word(own.level)));
+            text.extend([",", target, "=", word(own.level)]);
         }
         text
     }

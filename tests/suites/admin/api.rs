@@ -141,7 +141,7 @@ async fn a_suspended_plugin_is_not_called_until_it_is_resumed() {
     let reason = "plugin \"step\" is suspended by an operator";
     let story = until("its story is told", PATIENCE, async || {
         let told = done(&host, "GET", "/api/v1/explain/one").await;
-        told["events"][0]["journeys"][0]["steps"].as_array().cloned()
+        told["events"][0]["journeys"][0]["steps"].as_array().filter(|steps| !steps.is_empty()).cloned()
     })
     .await;
     assert!(json!(story).to_string().contains(&reason.replace('"', "\\\"")), "{story:?}");

@@ -63,7 +63,7 @@ async fn what_operators_and_wrong_files_do_is_said() {
     becomes(&host, "ok").await;
     done(&host, "POST", "/api/v1/backends/local/pause").await;
     done(&host, "POST", "/api/v1/plugins/step/suspend").await;
-    host.put_settings("events: { enabled: yes, backend: nowhere }\n");
+    host.put_settings("events: { enabled: true, backend: nowhere }\n");
     assert!(host.reload().await.is_err());
     let health = done(&host, "GET", "/api/v1/health").await;
     let checks = health["checks"].as_array().expect("checks");
