@@ -139,8 +139,10 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     }
     let answer = tokio::time::timeout(PATIENCE, connection.read()).await.expect("it answers in time");
     assert_eq!(answer.expect("it answers").status, 413);
-    until_true("both are logged", PATIENCE, async || refusals(&host, &["\"status\":413", "host.admin.max_body"]) == 2)
-        .await;
+    until_true("both are logged", PATIENCE, async || {
+        refusals(&host, &["\"status\":413", "host.admin.max_body"]) == 2
+    })
+    .await;
 }
 
 #[tokio::test]
