@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
 use serde_json::Value;
-use stagewire_tests::{Host, places, wire};
+use stagewire_tests::{Host, Receiver, places, wire};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
@@ -34,10 +34,16 @@ fn said(output: &Output) -> String {
 
 /// A host that has done a little of everything.
 async fn used() -> Host {
-    let settings = "events:\n  enabled: true\n  backend: local\nroutes:\n  - name: all\n    steps: [{ plugin: step }]\n    deliver: [local]\n";
+    let receiver = Receiver::start().await;
+    receiver.answer_first(&[503]);
+    let settings = format!(
+        "events:\n  enabled: true\n  publish_events: {{ batch_started: false }}\n  backends: [{{ type: webhook, name: hook, config: {{ urls: [\"{}\"] }} }}]\nroutes:\n  - name: all\n    steps: [{{ plugin: step }}]\n    deliver: [hook]\n",
+        receiver.url()
+    );
     let host = Host::with(settings).plugin_file("step", &places::guest("keeps-all")).start().await;
-    let event = |id: &str| serde_json::json!({ "specversion": "1.0", "id": id, "source": "s", "type": "t", "time": "2026-01-01T00:00:00Z", "data": 1 });
-    host.send_all(&[event("one"), event("two")]).await;
+    let event = |id: &str, kind: &str| serde_json::json!({ "specversion": "1.0", "id": id, "source": "s", "type": kind, "time": "2026-01-01T00:00:00Z", "data": 1 });
+    host.send_all(&[event("one", "t"), event("two", "com.storytelling.nlp.batch.started")]).await;
+    assert_eq!(host.send(&serde_json::json!({ "no": "event" })).await.status, 400);
     host.has_settled().await;
     host
 }

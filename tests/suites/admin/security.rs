@@ -93,7 +93,7 @@ async fn without_a_token_there_are_health_and_the_page_and_nothing_else() {
             wire::send(host.admin_address(), "GET", "/metrics", &headers, b"").await.expect("it answers");
         assert_eq!(answer.status, 401, "{value}");
     }
-    assert_eq!(ask(&host, "HEAD", "/metrics", Some(READ), b"").await.status, 200);
+    assert_eq!(ask(&host, "GET", "/metrics", Some(READ), b"").await.status, 200);
 }
 
 #[tokio::test]
