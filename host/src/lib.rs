@@ -17,6 +17,7 @@ pub mod event;
 pub mod host;
 pub mod ingress;
 pub mod journal;
+mod listener;
 pub mod names;
 pub mod pipeline;
 pub mod plugins;

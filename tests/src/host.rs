@@ -1,6 +1,6 @@
 //! A real host in a process of its own, with settings, plugins and data in a temporary directory.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output, Stdio};
 
@@ -22,6 +22,8 @@ pub const BATCHED: &str = "application/cloudevents-batch+json";
 pub struct Plan {
     settings: String,
     host: Vec<String>,
+    admin: Vec<String>,
+    admin_ip: IpAddr,
     plugins: Vec<(String, PathBuf)>,
     environment: Vec<(String, String)>,
     directory: Option<TempDir>,
@@ -32,6 +34,20 @@ impl Plan {
     #[must_use]
     pub fn host(mut self, settings: &str) -> Self {
         self.host.push(settings.into());
+        self
+    }
+
+    /// Adds to `host.admin`: `"max_connections: 4"`.
+    #[must_use]
+    pub fn admin(mut self, settings: &str) -> Self {
+        self.admin.push(settings.into());
+        self
+    }
+
+    /// Has it listen for admin requests at another address than `127.0.0.1`, where it is to be refused.
+    #[must_use]
+    pub fn admin_at(mut self, ip: IpAddr) -> Self {
+        self.admin_ip = ip;
         self
     }
 
@@ -89,11 +105,13 @@ impl Plan {
         let directory =
             self.directory.unwrap_or_else(|| tempfile::tempdir().expect("a temporary directory can be made"));
         std::fs::create_dir_all(directory.path().join("plugins")).expect("a directory can be made");
-        let (ingress, admin) = (free_port(), free_port());
+        let (ingress, mut admin) = (free_port(), free_port());
+        admin.set_ip(self.admin_ip);
         let head = format!(
-            "host:\n  listen: {ingress}\n  data: {0}/data\n  admin: {{ listen: \"{admin}\" }}\n{1}plugins:\n  directory: {0}/plugins\n",
+            "host:\n  listen: {ingress}\n  data: {0}/data\n  admin: {{ listen: \"{admin}\"{2} }}\n{1}plugins:\n  directory: {0}/plugins\n",
             directory.path().display(),
             self.host.iter().flat_map(|line| ["  ", line, "\n"]).collect::<String>(),
+            self.admin.iter().flat_map(|more| [", ", more]).collect::<String>(),
         );
         let host = Host {
             ingress,
@@ -125,6 +143,8 @@ impl Host {
         Plan {
             settings: settings.into(),
             host: Vec::new(),
+            admin: Vec::new(),
+            admin_ip: Ipv4Addr::LOCALHOST.into(),
             plugins: Vec::new(),
             environment: Vec::new(),
             directory: None,

@@ -351,3 +351,38 @@ async fn pages_of_others_get_nothing_from_the_admin_api() {
     let own = format!("http://{address}");
     assert_eq!(ask("POST", "/api/v1/reload", &[("origin", &own)]).await.status, 200);
 }
+
+#[tokio::test]
+async fn whoever_has_a_token_signs_in_and_out() {
+    let plan = Host::with("events: { enabled: true, backend: local }\n").admin(&crate::admin::tokens());
+    let host = plan.start().await;
+    host.send_all(&[event("evt-1", "com.example.hello")]).await;
+    let browser = Browser::start().await;
+    browser.look(WIDE).await;
+    browser.open(&url(&host, "events")).await;
+    browser.shows("#answering", "signed out").await;
+    browser.shows("#page", "host.admin.tokens").await;
+    accessibility::check(&browser, "sign-in").await;
+    let seen = browser.script("return document.body.innerText", &[]).await.to_string();
+    assert!(!seen.contains("Generation"), "nothing is shown before: {seen}");
+
+    browser.fill("Token", "nobody-0000000000000000").await;
+    browser.press("Sign in").await;
+    browser.shows("#said", "does not know that token").await;
+    browser.fill("Token", crate::admin::READ).await;
+    browser.press("Sign in").await;
+    browser.shows("#answering", "live").await;
+    browser.shows("#page", "evt-1").await;
+    // The tail carries the token, too.
+    host.send_all(&[event("evt-live", "com.example.hello")]).await;
+    browser.shows("#page", "evt-live").await;
+    browser.go("#/backends").await;
+    browser.press("Pause local").await;
+    browser.shows("#said", "may look, and not change anything").await;
+    assert_eq!(browser.script("return document.cookie + localStorage.length", &[]).await, json!("0"));
+
+    browser.press("Sign out").await;
+    browser.shows("#answering", "signed out").await;
+    browser.shows("#page", "Sign in").await;
+    assert_eq!(browser.script("return sessionStorage.length", &[]).await, json!(0));
+}

@@ -1,9 +1,11 @@
 //! End-to-end suites, one module a subject, in one program so that it links once.
 
+mod admin;
 mod contract;
 mod crash;
 mod dashboard;
 mod dead_letters;
+mod deploy;
 mod docs;
 mod events;
 mod explain;

@@ -22,6 +22,7 @@ pub(crate) fn everything() -> Result<()> {
     toxiproxy()?;
     package("curl", "curl")?;
     browser()?;
+    operating()?;
     python_client()?;
     examples::set_up()?;
     go_client()?;
@@ -103,6 +104,12 @@ fn nats() -> Result<()> {
 /// A proxy that injects faults. Its program has a name that says little, hence a directory of its own.
 pub(crate) fn toxiproxy() -> Result<()> {
     go_program(TOXIPROXY, &target().join("clients/toxiproxy"), "server")
+}
+
+/// What reads the files under `deploy/`.
+fn operating() -> Result<()> {
+    package("promtool", "prometheus")?;
+    package("systemd-analyze", "systemd")
 }
 
 /// A real browser for the dashboard's tests, and the driver that steers it.

@@ -1,20 +1,25 @@
-//! The journal's events over the admin API: the latest, and a live tail. Attributes only, never their data.
+//! The journal's events over the admin API: the latest, a range, and a live tail. Attributes only, never their data.
 
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Query, State};
-use axum::response::sse::{Event as Message, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
-use futures_util::Stream;
+use axum::extract::State;
+use axum::response::sse::Event as Message;
 use futures_util::stream::unfold;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
 
+use super::Tails;
 use super::api::blocking;
+use super::endpoint::{Given, Stream};
+use super::problem::Problem;
 use crate::host::View;
-use crate::journal::Record;
+use crate::journal::{Journal, Record};
 
 /// Records that a search looks through, the latest.
 const SEARCHED: u64 = 100_000;
@@ -25,14 +30,31 @@ const LOOK: Duration = Duration::from_millis(500);
 const SHOWN: usize = 50;
 
 /// What is asked for; an absent field asks for nothing.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Search {
+    /// How many at most, 1,000 at most.
     #[serde(default = "Search::usual")]
     limit: usize,
+    /// The whole id.
     id: Option<String>,
+    /// A part of the type.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// A part of the subject.
     subject: Option<String>,
+}
+
+/// A stretch of the journal. Of an offset and a time for the same end, the narrower one holds.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Stretch {
+    /// The first offset.
+    from: Option<u64>,
+    /// Up to this offset, without it.
+    to: Option<u64>,
+    /// Accepted at that time or later, Unix milliseconds.
+    since_ms: Option<u64>,
+    /// Accepted before that time, Unix milliseconds.
+    until_ms: Option<u64>,
 }
 
 impl Search {
@@ -55,15 +77,23 @@ impl Search {
 }
 
 /// One event, without its data.
-#[derive(Serialize)]
-struct Shown {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JournalEvent")]
+pub(super) struct Shown {
+    /// Its offset in the journal.
     offset: u64,
+    /// When it was accepted, Unix milliseconds.
     at_ms: u64,
+    /// `id`
     id: String,
+    /// `source`
     source: String,
+    /// `type`
     #[serde(rename = "type")]
     kind: String,
+    /// `subject`
     subject: Option<String>,
+    /// `time`
     time: Option<String>,
     /// Bytes of its data.
     size: usize,
@@ -85,8 +115,25 @@ impl From<&Record> for Shown {
     }
 }
 
+/// A part of a stretch.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "JournalPart")]
+pub(super) struct PartOf {
+    /// Events, oldest first.
+    events: Vec<Shown>,
+    /// Go on with `from` at this offset; null at the end of the stretch.
+    next: Option<u64>,
+    /// The oldest offset that is still there.
+    first: u64,
+    /// The offset that the next event will get.
+    end: u64,
+}
+
 /// The latest events that are asked for, newest first.
-pub(super) async fn list(State(view): State<Arc<View>>, Query(search): Query<Search>) -> Response {
+pub(super) async fn list(
+    State(view): State<Arc<View>>,
+    Given(search): Given<Search>,
+) -> Result<Json<Vec<Shown>>, Problem> {
     blocking(move || {
         let limit = search.limit.min(MOST);
         let stats = view.journal.stats();
@@ -99,35 +146,97 @@ pub(super) async fn list(State(view): State<Arc<View>>, Query(search): Query<Sea
                 found.truncate(limit);
             }
         }
-        Json(Vec::from(found)).into_response()
+        Ok(Vec::from(found))
     })
     .await
 }
 
-/// Events as they come, at a bounded rate.
-pub(super) async fn tail(State(view): State<Arc<View>>) -> Response {
-    Sse::new(follow(view)).keep_alive(KeepAlive::default()).into_response()
+/// Events of a stretch of the journal, oldest first.
+pub(super) async fn range(
+    State(view): State<Arc<View>>,
+    Given(stretch): Given<Stretch>,
+    Given(search): Given<Search>,
+) -> Result<Json<PartOf>, Problem> {
+    blocking(move || {
+        let (journal, limit) = (&view.journal, search.limit.min(MOST));
+        let (from, to) = stretch.offsets(journal);
+        let (mut events, mut next, mut looked) = (Vec::new(), None, 0);
+        let records = journal.read(from).into_iter().flatten();
+        for record in
+            records.take_while(|record| record.as_ref().is_ok_and(|record| record.offset < to)).flatten()
+        {
+            if events.len() == limit || looked == SEARCHED {
+                next = Some(record.offset);
+                break;
+            }
+            looked += 1;
+            if search.wants(&record) {
+                events.push(Shown::from(&record));
+            }
+        }
+        let stats = journal.stats();
+        Ok(PartOf { events, next, first: stats.first, end: stats.next })
+    })
+    .await
 }
 
-fn follow(view: Arc<View>) -> impl Stream<Item = Result<Message, Infallible>> {
+impl Stretch {
+    fn offsets(&self, journal: &Journal) -> (u64, u64) {
+        let at = |time: Option<u64>| time.map(|time| journal.offset_at(time));
+        let from = self.from.max(at(self.since_ms)).unwrap_or(0);
+        let ends = [self.to, at(self.until_ms)];
+        let to = ends.into_iter().flatten().min().unwrap_or(u64::MAX);
+        (from, to)
+    }
+}
+
+type Messages = std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<Message, Infallible>> + Send>>;
+
+/// Events as they come, at a bounded rate.
+pub(super) async fn tail(
+    State(view): State<Arc<View>>,
+    State(tails): State<Tails>,
+) -> Result<Stream<Messages, Shown>, Problem> {
+    let place = tails.place()?;
     let next = view.journal.stats().next;
-    unfold((view, next, Vec::<Shown>::new()), |(view, mut next, mut waiting)| async move {
-        while waiting.is_empty() {
-            tokio::time::sleep(LOOK).await;
-            let journal = view.journal.clone();
-            let end = journal.stats().next;
-            // Under load the latest are shown, and what came before them is not read at all.
-            let from = next.max(end.saturating_sub(SHOWN as u64));
-            next = end;
-            let read = tokio::task::spawn_blocking(move || {
-                let records = journal.read(from).into_iter().flatten().flatten();
-                records.take_while(|record| record.offset < end).map(|record| Shown::from(&record)).collect()
-            });
-            waiting = read.await.unwrap_or_default();
-            waiting.reverse();
+    let tail = Tail { view, next, waiting: Vec::new(), stop: tails.stop, _place: place };
+    Ok(Stream(Box::pin(unfold(tail, Tail::next)), PhantomData))
+}
+
+struct Tail {
+    view: Arc<View>,
+    next: u64,
+    /// The latest last.
+    waiting: Vec<Shown>,
+    stop: CancellationToken,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Tail {
+    async fn next(mut self) -> Option<(Result<Message, Infallible>, Self)> {
+        while self.waiting.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.stop.cancelled() => return None,
+            }
+            self.look().await;
         }
-        let shown = waiting.pop()?;
+        let shown = self.waiting.pop()?;
         let message = Message::default().json_data(&shown).unwrap_or_default();
-        Some((Ok(message), (view, next, waiting)))
-    })
+        Some((Ok(message), self))
+    }
+
+    async fn look(&mut self) {
+        let journal = self.view.journal.clone();
+        let end = journal.stats().next;
+        // Under load the latest are shown, and what came before them is not read at all.
+        let from = self.next.max(end.saturating_sub(SHOWN as u64));
+        self.next = end;
+        let read = tokio::task::spawn_blocking(move || {
+            let records = journal.read(from).into_iter().flatten().flatten();
+            records.take_while(|record| record.offset < end).map(|record| Shown::from(&record)).collect()
+        });
+        self.waiting = read.await.unwrap_or_default();
+        self.waiting.reverse();
+    }
 }

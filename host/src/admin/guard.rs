@@ -1,30 +1,54 @@
-//! Who may ask the admin API by way of a browser: pages of this listener, by a name that is its own.
+//! Who gets in: by a name that is this listener's own, from a page of its own, with a token that allows it, and with a body that is
+//! not too large and comes in time. Whoever does not is refused, and that is logged.
 //!
-//! The API has no credentials: it is open to whoever is on this machine. A web page of somebody else that is open in a browser here
-//! must not get in. It could try in two ways: by a name of its own that it lets point to this address (DNS rebinding), or by sending a
+//! A web page of somebody else that is open in a browser must not get in, though the browser is on this machine and there may be no
+//! tokens. It could try in two ways: by a name of its own that it lets point to this address (DNS rebinding), or by sending a
 //! form or a request across sites. The first is refused by the `Host` header, the second by `Origin` and `Sec-Fetch-Site`.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::problem;
+use super::audit::{Audit, Outcome, Record};
+use super::credentials::{Caller, Credentials, unauthorized};
+use super::endpoint::{Access, Endpoint};
+use super::problem::{Problem, Said};
+use crate::config::settings::{self, Role};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// The names that this listener answers to.
-#[derive(Debug)]
+/// What is let in, and by whom.
 pub(super) struct Guard {
     listen: SocketAddr,
     /// `host.admin.hosts`
     hosts: Vec<String>,
+    secure: bool,
+    credentials: Credentials,
+    known: HashMap<&'static str, Vec<Known>>,
+    max_body: usize,
+    read_timeout: Duration,
+    audit: Audit,
 }
+
+struct Known {
+    method: Method,
+    access: Access,
+    name: &'static str,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remote(pub(super) SocketAddr);
 
 /// Why a request is refused.
 #[derive(Debug, PartialEq, thiserror::Error)]
@@ -38,8 +62,34 @@ enum Foreign {
 }
 
 impl Guard {
-    pub(super) fn new(listen: SocketAddr, hosts: &[String]) -> Self {
-        Self { listen, hosts: hosts.to_vec() }
+    pub(super) fn new(settings: &settings::Admin, listen: SocketAddr, audit: Audit) -> Self {
+        Self {
+            listen,
+            hosts: settings.hosts.clone(),
+            secure: settings.tls.is_some(),
+            credentials: Credentials::new(&settings.tokens),
+            known: HashMap::new(),
+            max_body: usize::try_from(settings.max_body.0).unwrap_or(usize::MAX),
+            read_timeout: settings.read_timeout.0,
+            audit,
+        }
+    }
+
+    /// Knows who may use these; what it does not know is for those who may read.
+    pub(super) fn knowing(
+        mut self,
+        endpoints: &[Endpoint],
+        open: impl Iterator<Item = &'static str>,
+    ) -> Self {
+        for Endpoint { method, path, access, name, .. } in endpoints {
+            let known = Known { method: method.clone(), access: *access, name };
+            self.known.entry(path).or_default().push(known);
+        }
+        for path in open {
+            let known = Known { method: Method::GET, access: Access::Open, name: "dashboard" };
+            self.known.entry(path).or_default().push(known);
+        }
+        self
     }
 
     /// Puts itself in front of all routes.
@@ -69,16 +119,98 @@ impl Guard {
             return true;
         }
         let Ok(authority) = host.parse::<Authority>() else { return false };
-        let port = authority.port_u16().unwrap_or(80);
-        port == self.listen.port() && !host.contains('@') && is_loopback(authority.host())
+        let port = authority.port_u16().unwrap_or(if self.secure { 443 } else { 80 });
+        if port != self.listen.port() || host.contains('@') {
+            return false;
+        }
+        // An address is nobody's name: no page of another can have it for its own.
+        let beyond = !self.listen.ip().is_loopback();
+        is_loopback(authority.host()) || beyond && address(authority.host()).is_some()
+    }
+
+    /// What is known of the endpoint that a request goes to.
+    fn endpoint(&self, request: &Request) -> Option<&Known> {
+        let path = request.extensions().get::<MatchedPath>()?;
+        let method = if request.method() == Method::HEAD { &Method::GET } else { request.method() };
+        self.known.get(path.as_str())?.iter().find(|known| known.method == *method)
+    }
+
+    /// Paths are taken as they are written: nothing is decoded, collapsed or climbed up.
+    fn missing(&self, request: &Request) -> Problem {
+        let (method, path) = (request.method(), request.uri().path());
+        let matched = request.extensions().get::<MatchedPath>();
+        let Some(known) = matched.and_then(|path| self.known.get(path.as_str())) else {
+            let detail = format!("there is nothing at {path}; /api/v1/openapi.json lists what there is");
+            return Problem::new(StatusCode::NOT_FOUND, "nothing-here", "there is nothing here", detail);
+        };
+        let methods: Vec<_> = known.iter().map(|known| known.method.as_str()).collect();
+        let methods = methods.join(", ");
+        let detail = format!("{method} is not understood at {path}; {methods} is");
+        let problem =
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", "the method is not allowed", detail);
+        match HeaderValue::from_str(&methods) {
+            Ok(methods) => problem.with(header::ALLOW, methods),
+            Err(_) => problem,
+        }
+    }
+
+    /// Who asks, if they may; otherwise why not, and the name of who they are.
+    fn admit(&self, access: Access, headers: &HeaderMap) -> Result<Option<Caller>, (Problem, String)> {
+        let nobody = |problem| (problem, "nobody".to_owned());
+        match (access, self.credentials.caller(headers)) {
+            // A probe with a token that has been replaced is a probe all the same.
+            (Access::Open, caller) => Ok(caller.unwrap_or_default()),
+            (Access::Needs(_), Err(problem)) => Err(nobody(problem)),
+            (Access::Needs(_), Ok(None)) => {
+                let detail = "send a header \"Authorization: Bearer …\" with one of host.admin.tokens";
+                Err(nobody(unauthorized(detail)))
+            }
+            (Access::Needs(role), Ok(Some(caller))) if caller.role < role => {
+                let detail = format!(
+                    "the token of {:?} may look, and not change anything (role: operate)",
+                    caller.name
+                );
+                let problem =
+                    Problem::new(StatusCode::FORBIDDEN, "role", "the token does not allow it", detail);
+                Err((problem, caller.name))
+            }
+            (Access::Needs(_), Ok(caller)) => Ok(caller),
+        }
+    }
+
+    /// Reads the body, which is at most so large and comes at most so slowly.
+    async fn read(&self, body: Body) -> Result<Body, Problem> {
+        let most = self.max_body;
+        let read = tokio::time::timeout(self.read_timeout, Limited::new(body, most).collect()).await;
+        match read {
+            Ok(Ok(body)) => Ok(Body::from(body.to_bytes())),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                let detail = format!("the body is over {most} bytes (host.admin.max_body)");
+                Err(Problem::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too-large",
+                    "the request is too large",
+                    detail,
+                ))
+            }
+            Ok(Err(error)) => Err(Problem::malformed(format!("the body was cut off: {error}"))),
+            Err(_) => {
+                let detail = format!("the body did not arrive within {} ms", self.read_timeout.as_millis());
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "timeout", "the request took too long", detail))
+            }
+        }
     }
 }
 
+/// The address that a host is written as.
+fn address(name: &str) -> Option<IpAddr> {
+    let bare = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    bare.map_or_else(|| name.parse().ok(), |bare| bare.parse::<Ipv6Addr>().ok().map(IpAddr::V6))
+        .filter(|address: &IpAddr| bare.is_some() == address.is_ipv6())
+}
+
 fn is_loopback(name: &str) -> bool {
-    let bare = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost")
-        || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        || (name.starts_with('[') && bare.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback()))
+    name.eq_ignore_ascii_case("localhost") || address(name).is_some_and(|ip| ip.is_loopback())
 }
 
 /// Browsers send `Origin` with each request that may change something, and most of them `Sec-Fetch-Site`; other clients send neither.
@@ -98,29 +230,106 @@ fn same_origin(host: &str, headers: &HeaderMap) -> Result<(), Foreign> {
     }
 }
 
-async fn let_in(State(guard): State<Arc<Guard>>, request: Request, next: Next) -> Response {
-    match guard.check(request.method(), request.uri().authority(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(foreign) => foreign.into_response(),
+/// What is said of a request in the log and the audit.
+struct Asked {
+    method: Method,
+    path: String,
+    target: String,
+    remote: Option<SocketAddr>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let uri = request.uri();
+        Self {
+            method: request.method().clone(),
+            path: uri.path().to_owned(),
+            target: uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            remote: request.extensions().get::<Remote>().map(|remote| remote.0),
+        }
+    }
+
+    fn refuse(&self, problem: Problem, who: &str) -> Response {
+        let remote = self.remote.map(tracing::field::display);
+        let (method, path, status) = (&self.method, &self.path, problem.status());
+        tracing::warn!(remote, who, %method, path, status, "admin request refused: {}", problem.detail);
+        harden(problem.into_response())
     }
 }
 
-impl IntoResponse for Foreign {
-    fn into_response(self) -> Response {
+async fn let_in(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
+    let asked = Asked::of(&request);
+    if let Err(foreign) = guard.check(&asked.method, request.uri().authority(), request.headers()) {
+        return asked.refuse(foreign.into(), "nobody");
+    }
+    let known = guard.endpoint(&request);
+    let access = known.map_or(Access::Needs(Role::Read), |known| known.access);
+    let caller = match guard.admit(access, request.headers()) {
+        Ok(caller) => caller,
+        Err((problem, who)) => return asked.refuse(problem, &who),
+    };
+    let who = caller.as_ref().map_or("nobody", |caller| &caller.name).to_owned();
+    let Some(action) = known.map(|known| known.name) else {
+        return asked.refuse(guard.missing(&request), &who);
+    };
+    if asked.method != Method::GET && asked.method != Method::HEAD {
+        let (parts, body) = request.into_parts();
+        match guard.read(body).await {
+            Ok(body) => request = Request::from_parts(parts, body),
+            Err(problem) => return asked.refuse(problem, &who),
+        }
+    }
+    let change = access == Access::Needs(Role::Operate);
+    if let Some(caller) = &caller {
+        request.extensions_mut().insert(caller.clone());
+    }
+    let response = next.run(request).await;
+    if let Some(caller) = caller.filter(|_| change) {
+        let (audit, record) = (guard.audit.clone(), record(caller, asked, action, &response));
+        // A panic in there has been reported, and the change is made.
+        let _ = tokio::task::spawn_blocking(move || audit.note(record)).await;
+    }
+    harden(response)
+}
+
+/// What the audit log keeps of a change.
+fn record(caller: Caller, asked: Asked, action: &str, response: &Response) -> Record {
+    let done = response.status().is_success();
+    Record {
+        at_ms: 0,
+        who: caller.name,
+        role: caller.role,
+        remote: asked.remote,
+        action: action.to_owned(),
+        target: asked.target,
+        outcome: if done { Outcome::Done } else { Outcome::Refused },
+        status: response.status().as_u16(),
+        reason: response.extensions().get::<Said>().map(|said| said.0.clone()),
+    }
+}
+
+/// What is answered to the API's callers is nobody's page, and nothing to be kept.
+fn harden(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
+    response
+}
+
+impl From<Foreign> for Problem {
+    fn from(foreign: Foreign) -> Self {
         // RFC 9110 15.5.20: 421 says that this is not the server for that name.
-        let (status, name, title) = match self {
-            Self::NoHost => (StatusCode::BAD_REQUEST, "no-host", "the request names no host"),
-            Self::Host(_) => {
+        let (status, name, title) = match foreign {
+            Foreign::NoHost => (StatusCode::BAD_REQUEST, "no-host", "the request names no host"),
+            Foreign::Host(_) => {
                 (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "this listener has another name")
             }
-            Self::Site(_) => (StatusCode::FORBIDDEN, "cross-site", "requests across sites are refused"),
+            Foreign::Site(_) => (StatusCode::FORBIDDEN, "cross-site", "requests across sites are refused"),
         };
-        let document = serde_json::json!({
-            "type": format!("urn:stagewire:problem:{name}"),
-            "title": title,
-            "detail": self.to_string(),
-        });
-        problem::answer(status, document)
+        Self::new(status, name, title, foreign.to_string())
     }
 }
 
@@ -134,8 +343,14 @@ mod tests {
 
     use super::*;
 
+    fn at(listen: SocketAddr, hosts: &[&str]) -> Guard {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let settings = settings::Admin { hosts, ..settings::Admin::default() };
+        Guard::new(&settings, listen, Audit::new(std::path::Path::new("/nowhere")))
+    }
+
     fn guard() -> Guard {
-        Guard::new(SocketAddr::from(([127, 0, 0, 1], 8081)), &["stagewire.internal:443".into()])
+        at(SocketAddr::from(([127, 0, 0, 1], 8081)), &["stagewire.internal:443"])
     }
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
@@ -177,12 +392,25 @@ mod tests {
 
     #[test]
     fn a_listener_on_port_80_needs_no_port_in_its_name() {
-        let guard = Guard::new(SocketAddr::from(([127, 0, 0, 1], 80)), &[]);
+        let guard = at(SocketAddr::from(([127, 0, 0, 1], 80)), &[]);
         assert!(
             guard.answers_to("localhost")
                 && guard.answers_to("localhost:80")
                 && !guard.answers_to("localhost:81")
         );
+    }
+
+    #[test]
+    fn beyond_loopback_addresses_are_names_and_names_are_not() {
+        let guard = at(SocketAddr::from(([0, 0, 0, 0], 8081)), &[]);
+        for own in ["192.168.0.7:8081", "[fe80::1]:8081", "localhost:8081"] {
+            assert!(guard.answers_to(own), "{own}");
+        }
+        for foreign in
+            ["evil.example:8081", "192.168.0.7:80", "192.168.0.7.evil.example:8081", "fe80::1:8081"]
+        {
+            assert!(!guard.answers_to(foreign), "{foreign}");
+        }
     }
 
     #[test]
@@ -239,6 +467,7 @@ mod tests {
         let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(problem["type"], "urn:stagewire:problem:foreign-host");
         assert!(problem["detail"].as_str().unwrap().contains("host.admin.hosts"), "{problem}");
+        assert_eq!(problem["status"], 421);
     }
 
     proptest! {

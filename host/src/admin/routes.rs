@@ -3,55 +3,73 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::extract::State;
 
+use super::Trials;
 use super::api::blocking;
-use super::problem;
-use crate::host::View;
+use super::endpoint::{Name, Structured};
+use super::problem::Problem;
+use crate::delivery::{Lane, LaneStatus};
+use crate::host::{RouteStatus, Trial, View};
 use crate::protocol::json;
 
-pub(super) async fn list(State(view): State<Arc<View>>) -> Response {
-    blocking(move || Json(view.swapper.routes())).await
+pub(super) async fn list(State(view): State<Arc<View>>) -> Result<Json<Vec<RouteStatus>>, Problem> {
+    blocking(move || Ok(view.swapper.routes())).await
 }
 
 /// Tries one structured event on the routes in force, without a trace.
-pub(super) async fn test(State(view): State<Arc<View>>, body: Bytes) -> Response {
+pub(super) async fn test(
+    State(view): State<Arc<View>>,
+    State(trials): State<Trials>,
+    Structured(body): Structured,
+) -> Result<Json<Vec<Trial>>, Problem> {
+    let turn = trials.turn()?;
     blocking(move || {
-        let event = match json::decode(&body) {
-            Ok(event) => event,
-            Err(error) => return refusal(StatusCode::BAD_REQUEST, &format!("not an event: {error}")),
-        };
-        match view.swapper.try_out(&event) {
-            Ok(trials) => Json(trials).into_response(),
-            Err(refused) => refusal(StatusCode::UNPROCESSABLE_ENTITY, &refused.to_string()),
-        }
+        let event =
+            json::decode(&body).map_err(|error| Problem::malformed(format!("not an event: {error}")))?;
+        let tried = view.swapper.try_out(&event)?;
+        drop(turn);
+        Ok(tried)
     })
     .await
 }
 
-pub(super) async fn pause(State(view): State<Arc<View>>, Path(name): Path<String>) -> Response {
-    set_paused(&view, &name, true)
+pub(super) async fn backends(State(view): State<Arc<View>>) -> Json<Vec<LaneStatus>> {
+    Json(statuses(&view.swapper.lanes()))
 }
 
-pub(super) async fn resume(State(view): State<Arc<View>>, Path(name): Path<String>) -> Response {
-    set_paused(&view, &name, false)
+pub(super) async fn pause(
+    State(view): State<Arc<View>>,
+    Name(name): Name,
+) -> Result<Json<Vec<LaneStatus>>, Problem> {
+    steer(&view, &name, "pause", |lane| lane.pause(true))
+}
+
+pub(super) async fn resume(
+    State(view): State<Arc<View>>,
+    Name(name): Name,
+) -> Result<Json<Vec<LaneStatus>>, Problem> {
+    steer(&view, &name, "resume", |lane| lane.pause(false))
+}
+
+pub(super) async fn drain(
+    State(view): State<Arc<View>>,
+    Name(name): Name,
+) -> Result<Json<Vec<LaneStatus>>, Problem> {
+    steer(&view, &name, "drain", Lane::empty)
 }
 
 /// A backend has a lane for each of its receivers.
-fn set_paused(view: &View, name: &str, paused: bool) -> Response {
-    let lanes: Vec<_> = view.swapper.lanes_of(name);
+fn steer(view: &View, name: &str, what: &str, act: impl Fn(&Lane)) -> Result<Json<Vec<LaneStatus>>, Problem> {
+    let lanes = view.swapper.lanes_of(name);
     if lanes.is_empty() {
-        return refusal(StatusCode::NOT_FOUND, &format!("there is no backend {name:?}"));
+        return Err(Problem::not_found(format!("there is no backend {name:?}")));
     }
-    tracing::info!(backend = name, paused, "an operator has paused or resumed a backend");
-    lanes.iter().for_each(|lane| lane.pause(paused));
-    Json(lanes.iter().map(crate::delivery::Lane::status).collect::<Vec<_>>()).into_response()
+    tracing::info!(backend = name, what, "an operator steers a backend");
+    lanes.iter().for_each(act);
+    Ok(Json(statuses(&lanes)))
 }
 
-fn refusal(status: StatusCode, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    problem::answer(status, serde_json::json!({ "title": title, "detail": detail }))
+fn statuses(lanes: &[Lane]) -> Vec<LaneStatus> {
+    lanes.iter().map(Lane::status).collect()
 }

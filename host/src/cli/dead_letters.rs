@@ -7,7 +7,7 @@ use clap::Subcommand;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{AdminAddress, Failure, Outcome, say};
+use super::{AdminAddress, Failure, Outcome, encoded, say};
 use crate::admin::shown;
 use crate::config::units::Span;
 use crate::host::Done;
@@ -163,10 +163,7 @@ impl Which {
         let filter = serde_json::to_value(self.filter()).unwrap_or_default();
         let pairs = filter.as_object().into_iter().flatten();
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let encode = |value: &Value| {
-            percent_encoding::utf8_percent_encode(&text(value), percent_encoding::NON_ALPHANUMERIC)
-                .to_string()
-        };
+        let encode = |value: &Value| encoded(&text(value));
         pairs.flat_map(|(name, value)| [format!("&{name}="), encode(value)]).collect()
     }
 
@@ -197,11 +194,8 @@ impl Which {
         let filter = self.filter();
         dir.is_dir().then(|| {
             let letters = Store::open(&dir)?.iter();
-            Ok(letters
-                .filter(|letter| filter.wants(letter))
-                .take(limit)
-                .map(|letter| shown(&letter))
-                .collect())
+            let letters = letters.filter(|letter| filter.wants(letter)).take(limit);
+            Ok(letters.map(|letter| serde_json::to_value(shown(&letter)).unwrap_or_default()).collect())
         })
     }
 }
@@ -245,10 +239,7 @@ impl Acting {
             self.dry_run,
             self.which.query()
         );
-        let (code, body) = self.which.host.call(reqwest::Method::POST, &path).await?;
-        if !code.is_success() {
-            return Err(Failure::Failed(format!("the host answered {code}: {body}")));
-        }
+        let body = self.which.host.ask(reqwest::Method::POST, &path).await?;
         Ok(serde_json::from_str(&body)?)
     }
 

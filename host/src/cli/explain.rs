@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{AdminAddress, Failure, Outcome, say};
+use super::{AdminAddress, Failure, Outcome, encoded, say};
 
 /// Show what became of an event: rules, plugin versions, deliveries, where it is now
 #[derive(clap::Args)]
@@ -21,12 +21,8 @@ pub(super) struct Explain {
 
 impl Explain {
     pub(super) async fn run(self) -> Outcome {
-        let id = percent_encoding::utf8_percent_encode(&self.id, percent_encoding::NON_ALPHANUMERIC);
-        let path = format!("/api/v1/explain/{id}");
-        let (code, body) = self.host.call(reqwest::Method::GET, &path).await?;
-        if !code.is_success() {
-            return Err(Failure::Failed(body.trim_end().to_owned()));
-        }
+        let path = format!("/api/v1/explain/{}", encoded(&self.id));
+        let body = self.host.ask(reqwest::Method::GET, &path).await?;
         if self.json {
             return say(body.trim_end());
         }

@@ -1,5 +1,7 @@
 //! The command line: one file per command, one line in [`Command`]. Errors are printed here and nowhere else.
 
+mod audit;
+mod backend;
 mod completions;
 mod config;
 mod dead_letters;
@@ -7,6 +9,7 @@ mod diff;
 mod explain;
 mod init;
 mod journal;
+mod log_level;
 mod matches;
 mod plugin;
 mod reload;
@@ -18,6 +21,7 @@ mod tail;
 mod validate;
 mod version;
 
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -70,6 +74,9 @@ enum Command {
     Status(status::Status),
     Reload(reload::Reload),
     Explain(explain::Explain),
+    Backend(backend::Backend),
+    LogLevel(log_level::LogLevel),
+    Audit(audit::Audit),
     DeadLetters(dead_letters::DeadLetters),
     Journal(journal::Journal),
     Completions(completions::Completions),
@@ -92,6 +99,9 @@ impl Command {
             Self::Status(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
             Self::Explain(command) => block_on(command.run()),
+            Self::Backend(command) => block_on(command.run()),
+            Self::LogLevel(command) => block_on(command.run()),
+            Self::Audit(command) => block_on(command.run()),
             Self::DeadLetters(command) => block_on(command.run()),
             Self::Journal(command) => command.run(),
             Self::Completions(command) => command.run(),
@@ -179,16 +189,70 @@ struct AdminAddress {
     /// The admin address of the running host; by default what the settings file says
     #[arg(long, value_name = "URL", env = "STAGEWIRE_ADMIN")]
     admin: Option<String>,
+    /// The token that lets you in, where the host asks for one
+    #[arg(long, value_name = "TOKEN", env = "STAGEWIRE_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// PEM file of the authority that signed the host's certificate; those of the system where absent
+    #[arg(long, value_name = "FILE", env = "STAGEWIRE_AUTHORITY")]
+    authority: Option<PathBuf>,
     #[command(flatten)]
     file: SettingsFile,
 }
 
 impl AdminAddress {
     fn base(&self) -> String {
-        match &self.admin {
-            Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", crate::config::admin_address(&self.file.config, &environment)),
+        if let Some(url) = &self.admin {
+            return url.trim_end_matches('/').to_owned();
         }
+        let place = crate::config::admin_place(&self.file.config, &environment);
+        let scheme = if place.tls { "https" } else { "http" };
+        // What listens everywhere listens here, too.
+        let mut listen = place.listen;
+        if listen.ip().is_unspecified() {
+            listen.set_ip(if listen.is_ipv4() {
+                Ipv4Addr::LOCALHOST.into()
+            } else {
+                Ipv6Addr::LOCALHOST.into()
+            });
+        }
+        format!("{scheme}://{listen}")
+    }
+
+    fn client(&self) -> Result<reqwest::Client, Failure> {
+        let builder = reqwest::Client::builder();
+        let builder = match &self.authority {
+            None => builder,
+            Some(file) => {
+                let wrong = |error: &dyn std::fmt::Display| {
+                    Failure::Usage(format!("--authority: cannot read {}: {error}", file.display()))
+                };
+                let pem = std::fs::read(file).map_err(|error| wrong(&error))?;
+                let certificates =
+                    reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(&error))?;
+                builder.tls_certs_only(certificates)
+            }
+        };
+        Ok(builder.build()?)
+    }
+
+    /// A request to the running host, with the token where there is one.
+    fn request(&self, method: reqwest::Method, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
+        let request = self.client()?.request(method, format!("{}{path}", self.base()));
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
+    }
+
+    /// Sends a request.
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
+        request.send().await.map_err(|error| {
+            let base = self.base();
+            let cause = root(&error);
+            Failure::Failed(format!(
+                "no host answers at {base}: {cause}; is it running? (--admin, host.admin.listen)"
+            ))
+        })
     }
 
     async fn call(
@@ -196,17 +260,31 @@ impl AdminAddress {
         method: reqwest::Method,
         path: &str,
     ) -> Result<(reqwest::StatusCode, String), Failure> {
-        let url = format!("{}{path}", self.base());
-        let unreachable = |error: reqwest::Error| {
-            Failure::Failed(format!(
-                "no host answers at {url}: {}; is it running? (--admin, host.admin.listen)",
-                root(&error)
-            ))
-        };
-        let response = reqwest::Client::new().request(method, &url).send().await.map_err(unreachable)?;
+        let response = self.send(self.request(method, path)?).await?;
         let status = response.status();
-        Ok((status, response.text().await.map_err(unreachable)?))
+        let text = response.text().await?;
+        if status == reqwest::StatusCode::UNAUTHORIZED || status == reqwest::StatusCode::FORBIDDEN {
+            return Err(Failure::Failed(format!("{}; --token or STAGEWIRE_TOKEN gives one", detail(&text))));
+        }
+        Ok((status, text))
     }
+
+    /// What the host answers, as JSON text; what it refuses is a failure in its words.
+    async fn ask(&self, method: reqwest::Method, path: &str) -> Result<String, Failure> {
+        let (status, text) = self.call(method, path).await?;
+        if status.is_success() { Ok(text) } else { Err(Failure::Failed(detail(&text))) }
+    }
+}
+
+/// What a problem document says.
+fn detail(text: &str) -> String {
+    let problem: serde_json::Value = serde_json::from_str(text).unwrap_or_default();
+    problem["detail"].as_str().unwrap_or(text.trim_end()).to_owned()
+}
+
+/// Text as a part of a path or query.
+fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
 /// The innermost cause, which says most.

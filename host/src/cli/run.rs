@@ -26,7 +26,7 @@ impl Run {
     pub(super) fn run(self) -> Outcome {
         let settings = self.file.load()?;
         raise_open_files();
-        logs::start();
+        logs::start(&settings.host.logs);
         logs::set_level(settings.events.as_ref().map(|events| events.monitoring.log_level));
         block_on(async move {
             let host = Host::start(self.file.config, settings).await.map_err(|error| match error {

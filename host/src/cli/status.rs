@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-use super::{AdminAddress, Failure, Outcome, say};
+use super::{AdminAddress, Outcome, say};
 use crate::config::units::Size;
 
 /// Show a running host: rules in force, journal, lanes
@@ -19,10 +19,7 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) async fn run(self) -> Outcome {
-        let (code, body) = self.host.call(reqwest::Method::GET, "/api/v1/status").await?;
-        if !code.is_success() {
-            return Err(Failure::Failed(format!("the host answered {code}: {body}")));
-        }
+        let body = self.host.ask(reqwest::Method::GET, "/api/v1/status").await?;
         if self.json {
             return say(body);
         }

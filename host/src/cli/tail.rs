@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
-use super::{AdminAddress, Failure, Outcome, block_on, say};
+use super::{AdminAddress, Outcome, block_on, say};
 use crate::Event;
 use crate::backends::local;
 use crate::config::{self, Settings};
@@ -96,10 +96,7 @@ impl Tail {
         let mut after = self.from.unwrap_or(0);
         loop {
             let path = format!("/api/v1/dead-letters?after={after}");
-            let (code, body) = self.host.call(reqwest::Method::GET, &path).await?;
-            if !code.is_success() {
-                return Err(Failure::Failed(format!("the host answered {code}: {body}")));
-            }
+            let body = self.host.ask(reqwest::Method::GET, &path).await?;
             let letters: Vec<serde_json::Value> = serde_json::from_str(&body)?;
             for letter in &letters {
                 after = letter["id"].as_u64().unwrap_or(after).max(after);

@@ -70,7 +70,7 @@ impl Validate {
 
     fn say(&self, warnings: &Faults, against: Option<(&InForce, &Changes)>) -> Outcome {
         if self.json {
-            let mut answer = json!({ "valid": true, "faults": [], "warnings": warnings.to_json() });
+            let mut answer = json!({ "valid": true, "faults": [], "warnings": warnings.reported() });
             if let Some((running, changes)) = against {
                 answer["against"] = json!({ "generation": running.generation });
                 answer["changed"] = (!changes.is_empty()).into();
@@ -113,7 +113,7 @@ impl Validate {
 
     fn refuse(&self, faults: &Faults) -> Failure {
         if self.json {
-            return refused(&faults.to_json());
+            return refused(&json!(faults.reported()));
         }
         let faults = faults.render(colour(&std::io::stderr()));
         Failure::Usage(format!("{}\n{faults}", self.file.display()))

@@ -18,7 +18,7 @@ const SWAPPED: [&str; 2] = ["host.delivery.", "host.max_hops"];
 const NOT_SWAPPED: &str = "host.delivery.overflow";
 
 /// Settings as they may be shown.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Shown {
     /// The effective settings, secrets hidden.
     pub settings: Value,

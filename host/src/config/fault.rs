@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::secrets;
 use super::tree::{Node, Place, Value};
@@ -50,6 +51,38 @@ impl Fault {
     fn say(&mut self, change: impl Fn(&str) -> String) {
         self.message = change(&self.message);
         self.help = self.help.as_deref().map(change);
+    }
+}
+
+/// A fault as scripts get it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Reported {
+    /// Where it is; absent where that is not one place in a file.
+    #[serde(flatten)]
+    pub place: Option<Spot>,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
+    /// Another place that it is about.
+    pub also: Option<Spot>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+pub struct Spot {
+    /// The file.
+    pub file: String,
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+}
+
+impl Reported {
+    /// One that is not of one place in a file.
+    pub fn of(message: String) -> Self {
+        Self { place: None, message, help: None, also: None }
     }
 }
 
@@ -118,14 +151,15 @@ impl Faults {
     }
 
     /// The faults for scripts.
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn reported(&self) -> Vec<Reported> {
         let one = |report: Report<'_>| {
             let Fault { message, help, .. } = report.fault;
-            let (mut json, also) = (report.here.to_json(), report.also().map(Lines::to_json));
-            json["message"] = json!(message);
-            json["help"] = json!(help);
-            json["also"] = json!(also);
-            json
+            Reported {
+                place: Some(report.here.spot()),
+                message: message.clone(),
+                help: help.clone(),
+                also: report.also().map(Lines::spot),
+            }
         };
         self.reports().map(one).collect()
     }
@@ -169,9 +203,9 @@ impl Lines<'_> {
         (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
     }
 
-    fn to_json(&self) -> serde_json::Value {
+    fn spot(&self) -> Spot {
         let (line, column) = self.position();
-        json!({ "file": self.path(), "line": line, "column": column })
+        Spot { file: self.path(), line, column }
     }
 
     fn label(&self, text: &str) -> LabeledSpan {

@@ -1,7 +1,7 @@
 //! Reading settings: parse, interpolate, override, check everything, and only then make types of it.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::backends;
 use super::check::{Schema, nearest};
@@ -9,9 +9,12 @@ use super::fault::{Fault, Faults, Source};
 use super::read::{Env, Reading};
 use super::schema;
 use super::secrets;
-use super::settings::{Admin, Events, Settings};
+use super::settings::{Admin, Events, Settings, Tls};
 use super::tree::{Key, Node, Place, Value};
 use super::watch::WatchedFile;
+
+/// A token shorter than that can be guessed.
+const TOKEN_CHARACTERS: usize = 16;
 
 /// Settings that were read, and what from.
 #[derive(Debug)]
@@ -20,6 +23,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Every file and directory that was read, as it was then: what a change of makes a reload worth while.
     pub files: Vec<WatchedFile>,
+    /// What of a document that was sent was checked as it is written.
+    pub unread: Vec<String>,
     /// Where each value stands.
     pub(super) tree: Node,
     pub(super) sources: Vec<Source>,
@@ -32,20 +37,21 @@ pub struct Loaded {
 /// Every fault at once, with every file that was looked at.
 pub fn load(path: &Path, env: Env<'_>) -> Result<Loaded, Faults> {
     let mut reading = Reading::new(env);
-    let mut tree = reading.whole(path).unwrap_or_else(Node::empty);
-    reading.overrides(&mut tree);
-    let settings = reading.check(&tree);
-    let settings = settings.filter(|settings| {
-        reading.relations(settings, &tree);
-        true
-    });
-    let Reading { mut faults, watched: files, .. } = reading;
-    if let Some(settings) = settings.filter(|_| faults.all.is_empty()) {
-        return Ok(Loaded { settings, files, tree, sources: faults.sources });
-    }
-    faults.keep_secrets(&tree);
-    faults.files = files;
-    Err(faults)
+    let tree = reading.whole(path).unwrap_or_else(Node::empty);
+    reading.finish(tree)
+}
+
+/// Reads a settings document that somebody sent, to be checked. It gets at nothing of this machine that its sender does not know:
+/// `${VAR}` and `${file:…}` stay as they are written (`${VAR:-default}` is its default), and it names no files but those.
+///
+/// # Errors
+/// Every fault at once.
+pub fn load_sent(text: &str, env: Env<'_>, known: Known<'_>) -> Result<Loaded, Faults> {
+    let switches =
+        |name: &str| matches!(name, "EVENTS_ENABLED" | "EVENTS_BACKEND").then(|| env(name)).flatten();
+    let mut reading = Reading::sent(&switches, known);
+    let tree = reading.document(text).unwrap_or_else(Node::empty);
+    reading.finish(tree)
 }
 
 impl Loaded {
@@ -79,18 +85,56 @@ impl Loaded {
     }
 }
 
+/// What a document that was sent may name of the host's files: those in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// Files of settings and rules, and their directories.
+    pub rules: &'a [PathBuf],
+    /// `plugins.directory`
+    pub plugins: &'a Path,
+}
+
+/// Where a host has its admin listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AdminPlace {
+    /// `host.admin.listen`
+    pub listen: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+}
+
 /// Where the host of that settings file has its admin listener, as far as the file can be read: a file with faults
 /// elsewhere is no reason not to reach a running host.
-pub fn admin_address(path: &Path, env: Env<'_>) -> SocketAddr {
+pub fn admin_place(path: &Path, env: Env<'_>) -> AdminPlace {
     let tree = Reading::new(env).whole(path);
-    let listen = tree.and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
+    let listen = tree.as_ref().and_then(|tree| match &tree.at(&["host", "admin", "listen"]).value {
         Value::Scalar { text, .. } => text.parse().ok(),
         _ => None,
     });
-    listen.unwrap_or(Admin::default().listen)
+    let tls = tree.is_some_and(|tree| {
+        let admin = tree.get("host").and_then(|host| host.get("admin"));
+        admin.and_then(|admin| admin.get("tls")).is_some_and(|tls| matches!(tls.value, Value::Map(_)))
+    });
+    AdminPlace { listen: listen.unwrap_or(Admin::default().listen), tls }
 }
 
 impl Reading<'_> {
+    fn finish(mut self, mut tree: Node) -> Result<Loaded, Faults> {
+        self.overrides(&mut tree);
+        let settings = self.check(&tree);
+        let settings = settings.filter(|settings| {
+            self.relations(settings, &tree);
+            true
+        });
+        let Self { mut faults, watched: files, unread, .. } = self;
+        if let Some(settings) = settings.filter(|_| faults.all.is_empty()) {
+            return Ok(Loaded { settings, files, unread, tree, sources: faults.sources });
+        }
+        faults.keep_secrets(&tree);
+        faults.files = files;
+        Err(faults)
+    }
+
     /// `EVENTS_ENABLED`, `EVENTS_BACKEND` and `REDIS_EVENTS_URL` go before the file.
     fn overrides(&mut self, tree: &mut Node) {
         let variables: [(&str, &[&str]); 3] = [
@@ -162,6 +206,18 @@ impl Reading<'_> {
 
     /// What names what: backends, routes, plugins, files.
     fn relations(&mut self, settings: &Settings, tree: &Node) {
+        if let Some(known) = self.sent.filter(|known| known.plugins != settings.plugins.directory) {
+            let place = tree.at(&["plugins", "directory"]).place.clone();
+            let message = format!(
+                "{} is not where the running host has its plugins",
+                settings.plugins.directory.display()
+            );
+            let help = format!(
+                "write {}: no other directory is read for a document that was sent",
+                known.plugins.display()
+            );
+            return self.fault(Fault::new(place, message).help(help));
+        }
         self.backends(settings, tree);
         self.routes(settings, tree);
         for (node, rule) in tree.at(&["privacy"]).items().iter().zip(&settings.privacy) {
@@ -171,25 +227,64 @@ impl Reading<'_> {
                 }
             }
         }
-        if !settings.host.admin.listen.ip().is_loopback() {
-            let place = tree.at(&["host", "admin", "listen"]).place.clone();
-            let message = format!(
-                "{} is not a loopback address; the admin API has no credentials yet",
-                settings.host.admin.listen
-            );
-            self.fault(Fault::new(place, message).help("write 127.0.0.1:8081"));
+        self.admin(&settings.host.admin, tree.at(&["host", "admin"]));
+        self.tls(settings.host.http.tls.as_ref(), tree.at(&["host", "http", "tls"]));
+    }
+
+    fn admin(&mut self, admin: &Admin, node: &Node) {
+        self.tls(admin.tls.as_ref(), node.at(&["tls"]));
+        let beyond = !admin.listen.ip().is_loopback();
+        if beyond && admin.tokens.is_empty() {
+            let message = format!("{} is beyond loopback, and the admin API has no tokens", admin.listen);
+            let fault = Fault::new(node.at(&["listen"]).place.clone(), message);
+            self.fault(fault.help(
+                "add host.admin.tokens: [{ name: ops, token: \"${ADMIN_TOKEN}\", role: operate }], or listen on 127.0.0.1:8081",
+            ));
         }
-        if let Some(tls) = &settings.host.http.tls {
-            let files = [
-                ("certificate", Some(&tls.certificate)),
-                ("key", Some(&tls.key)),
-                ("client_authorities", tls.client_authorities.as_ref()),
-            ];
-            for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
-                if let Err(error) = std::fs::File::open(file) {
-                    let place = tree.at(&["host", "http", "tls", key]).place.clone();
-                    self.fault(Fault::new(place, format!("cannot read {}: {error}", file.display())));
-                }
+        if beyond && admin.tls.is_none() && !admin.clear_text {
+            let message = format!(
+                "{} is beyond loopback, and tokens would cross the network in clear text",
+                admin.listen
+            );
+            let fault = Fault::new(node.at(&["listen"]).place.clone(), message);
+            self.fault(fault.help(
+                "add host.admin.tls: { certificate: …, key: … }, or clear_text: true behind a proxy that speaks TLS",
+            ));
+        }
+        for (index, token) in admin.tokens.iter().enumerate() {
+            let index_text = index.to_string();
+            let place = |key: &str| node.at(&["tokens", &index_text, key]).place.clone();
+            if token.token.chars().count() < TOKEN_CHARACTERS {
+                let message =
+                    format!("the token of {:?} has fewer than {TOKEN_CHARACTERS} characters", token.name);
+                let fault = Fault::new(place("token"), message);
+                self.fault(fault.help("make one with `openssl rand -hex 32`"));
+            }
+            let earlier = &admin.tokens[..index];
+            if token.name.is_empty() || earlier.iter().any(|other| other.name == token.name) {
+                let fault =
+                    Fault::new(place("name"), format!("{:?} does not say whose token it is", token.name));
+                self.fault(fault.help("give each token a name of its own"));
+            }
+            if earlier.iter().any(|other| other.token == token.token) {
+                let fault = Fault::new(place("token"), "two tokens are the same");
+                self.fault(fault.help("who used it could not be told: make another"));
+            }
+        }
+    }
+
+    fn tls(&mut self, tls: Option<&Tls>, node: &Node) {
+        // Whether a file is here is nothing to tell whoever sent a document.
+        let Some(tls) = tls.filter(|_| self.sent.is_none()) else { return };
+        let files = [
+            ("certificate", Some(&tls.certificate)),
+            ("key", Some(&tls.key)),
+            ("client_authorities", tls.client_authorities.as_ref()),
+        ];
+        for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
+            if let Err(error) = std::fs::File::open(file) {
+                let place = node.at(&[key]).place.clone();
+                self.fault(Fault::new(place, format!("cannot read {}: {error}", file.display())));
             }
         }
     }
@@ -300,6 +395,13 @@ impl Reading<'_> {
     }
 
     fn plugin(&mut self, directory: &Path, node: &Node, name: &str) {
+        if name.contains(['/', '\\']) {
+            let fault =
+                Fault::new(node.place.clone(), format!("{name:?} is a path, and plugins go by their name"));
+            return self.fault(
+                fault.help("write the file's name without .wasm; plugins.directory says where it is"),
+            );
+        }
         if directory.join(format!("{name}.wasm")).is_file() {
             return;
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::fault::{Fault, Faults, Source};
+use super::load::Known;
 use super::interpolate::{Lookup, Wrong, interpolate};
 use super::secrets;
 use super::tree::{self, Key, Node, Place, Value};
@@ -33,11 +34,36 @@ pub(super) struct Reading<'a> {
     way: Vec<(PathBuf, PathBuf)>,
     /// Every file of settings, and where it is included.
     seen: Vec<(PathBuf, Place)>,
+    /// The files that a document may name, if it was sent.
+    pub(super) sent: Option<Known<'a>>,
+    /// What of such a document stays as it is written.
+    pub(super) unread: Vec<String>,
 }
 
 impl<'a> Reading<'a> {
     pub(super) fn new(env: Env<'a>) -> Self {
-        Self { env, faults: Faults::default(), watched: Vec::new(), way: Vec::new(), seen: Vec::new() }
+        Self {
+            env,
+            faults: Faults::default(),
+            watched: Vec::new(),
+            way: Vec::new(),
+            seen: Vec::new(),
+            sent: None,
+            unread: Vec::new(),
+        }
+    }
+
+    /// For a document that somebody sent.
+    pub(super) fn sent(env: Env<'a>, known: Known<'a>) -> Self {
+        Self { sent: Some(known), ..Self::new(env) }
+    }
+
+    /// Takes a document that is no file.
+    pub(super) fn document(&mut self, text: &str) -> Option<Node> {
+        let path = Path::new("sent");
+        let mut tree = self.take(path, Ok(text.to_owned()))?;
+        self.inner(&mut tree, path);
+        Some(tree)
     }
 
     pub(super) fn fault(&mut self, fault: Fault) {
@@ -62,8 +88,12 @@ impl<'a> Reading<'a> {
 
     /// Reads and interpolates one file.
     fn one(&mut self, path: &Path) -> Option<Node> {
-        let file = self.faults.sources.len();
         let text = self.text(path);
+        self.take(path, text)
+    }
+
+    fn take(&mut self, path: &Path, text: io::Result<String>) -> Option<Node> {
+        let file = self.faults.sources.len();
         let parsed = match &text {
             Ok(text) => tree::parse(text, file),
             Err(error) => {
@@ -97,9 +127,11 @@ impl<'a> Reading<'a> {
 
     /// Puts in what is to be put in, and marks what is secret. Where the file's own text holds some of it is returned.
     fn interpolated(&mut self, tree: &mut Node, text: &str, path: &Path) -> Vec<Range<usize>> {
-        let Self { env, faults, watched, .. } = self;
-        let mut file = |name: &str| secret(&beside(path, name), watched);
-        let mut lookup = Lookup { env: *env, file: &mut file };
+        let Self { env, faults, watched, sent, unread, .. } = self;
+        let sent = sent.is_some();
+        let mut file =
+            |name: &str| if sent { Ok(None) } else { secret(&beside(path, name), watched) };
+        let mut lookup = Lookup { env: if sent { &|_| None } else { *env }, file: &mut file };
         let (mut learnt, mut in_file) = (Vec::new(), Vec::new());
         let marked = |key: &str| key == "headers" || secrets::is_secret(key);
         tree.scalars(false, &marked, &mut |under, node| {
@@ -112,6 +144,9 @@ impl<'a> Reading<'a> {
                     *plain &= !done.from_file;
                     found = done.secret;
                 }
+                Err(_) if sent => unread.push(format!(
+                    "{value:?} was checked as it is written: variables and files are not read for it"
+                )),
                 Err((message, help)) => {
                     faults.all.push(Fault::new(node.place.clone(), message).help(help));
                     if is_reference(value) {
@@ -204,6 +239,12 @@ impl<'a> Reading<'a> {
 
     /// The files that a path names, in the order of their names: itself, those of a directory, or those that a pattern fits.
     fn named(&mut self, path: &Path, at: &Place, what: &str, help: &str) -> Vec<PathBuf> {
+        if self.sent.is_some_and(|known| !known.rules.iter().any(|file| file == path)) {
+            let message = format!("{} is none of the running host's files of rules", path.display());
+            let help = "write the routes here: no other file is read for a document that was sent";
+            self.fault(Fault::new(at.clone(), message).help(help));
+            return Vec::new();
+        }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let is_pattern = |text: &str| text.contains(['*', '?', '[']);
         let found = if path.is_dir() {

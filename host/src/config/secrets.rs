@@ -42,7 +42,8 @@ const MOST: usize = 4_096;
 /// Whether what is called so is secret. What names a file is not: the secret is in the file.
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
-    !name.ends_with("_file") && (name == "nkey" || WORDS.iter().any(|word| name.contains(word)))
+    // Whose `host.admin.tokens` there are is no secret.
+    !name.ends_with("_file") && name != "tokens" && (name == "nkey" || WORDS.iter().any(|word| name.contains(word)))
 }
 
 /// Where a text that is no secret by its key holds some: passwords in URLs, and parameters with a secret's name.

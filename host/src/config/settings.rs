@@ -256,6 +256,8 @@ pub struct Host {
     pub http: Http,
     /// The admin listener.
     pub admin: Admin,
+    /// What is logged, and how much.
+    pub logs: Logs,
     /// The journal.
     pub journal: Journal,
     /// How lanes batch and retry.
@@ -274,6 +276,7 @@ impl Default for Host {
             max_hops: 16,
             http: Http::default(),
             admin: Admin::default(),
+            logs: Logs::default(),
             journal: Journal::default(),
             delivery: Delivery::default(),
             provenance: Provenance::default(),
@@ -359,17 +362,75 @@ pub struct Tls {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Admin {
-    /// Where health, metrics, the admin API and the dashboard listen; loopback only.
-    #[schemars(regex(pattern = r"^(127(\.[0-9]{1,3}){3}|\[::1\]):[0-9]{1,5}$"), extend("format" = "socket-address"))]
+    /// Where health, metrics, the admin API and the dashboard listen. Beyond loopback, `tokens` must be given, and `tls` or
+    /// `clear_text`.
+    #[schemars(extend("format" = "socket-address"))]
     pub listen: SocketAddr,
     /// Other names, with their ports, that browsers and clients may reach it by, as through a tunnel: `localhost:9000`.
     #[schemars(example = ["localhost:9000"])]
     pub hosts: Vec<String>,
+    /// Who may use it: `Authorization: Bearer …`. Without any, on loopback, everybody on the machine may do everything.
+    pub tokens: Vec<AdminToken>,
+    /// TLS; plain HTTP where absent.
+    pub tls: Option<Tls>,
+    /// Listen beyond loopback without TLS, as behind a proxy that speaks it: tokens then cross that network in clear text.
+    pub clear_text: bool,
+    /// The largest request body.
+    pub max_body: Size,
+    /// Open connections, those of live tails among them; more wait to be accepted.
+    pub max_connections: usize,
+    /// The longest a client may take to send its headers, and again its body.
+    pub read_timeout: Span,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), hosts: Vec::new() }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8081)),
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+            tls: None,
+            clear_text: false,
+            max_body: Size::mib(1),
+            max_connections: 256,
+            read_timeout: Span::millis(10_000),
+        }
+    }
+}
+
+/// One of `host.admin.tokens`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminToken {
+    /// Whose it is: what the audit log calls them.
+    pub name: String,
+    /// The secret, of 16 characters at least; `${ADMIN_TOKEN}` takes it from the environment.
+    pub token: String,
+    /// What it allows.
+    pub role: Role,
+}
+
+/// What a token of the admin API allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To look: status, events without their data, dead letters, metrics.
+    Read,
+    /// To change: reload, pause, promote, roll back, retry, drop; and to look.
+    Operate,
+}
+
+/// `host.logs`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Logs {
+    /// The most lines a second from one place in the program; how many more there were is said every few seconds. 0 for all.
+    pub lines: u32,
+}
+
+impl Default for Logs {
+    fn default() -> Self {
+        Self { lines: 500 }
     }
 }
 

@@ -204,7 +204,7 @@ fn no_fault_tells_a_secret() {
         let dir = tempfile::tempdir().unwrap();
         put(dir.path(), files);
         let faults = load(&dir.path().join("s.yaml"), &|_| None).unwrap_err();
-        let said = format!("{faults}\n{}\n{}", faults.render(false), faults.to_json());
+        let said = format!("{faults}\n{}\n{}", faults.render(false), serde_json::json!(faults.reported()));
         assert!(!said.contains("pq7"), "{said}");
     }
 }
@@ -301,7 +301,7 @@ fn a_fault_in_two_files_shows_both() {
     );
     let shown = faults.render(false);
     assert!(shown.contains("rules/b.yaml:2:11]") && shown.contains("rules/a.yaml:2:11]"), "{shown}");
-    assert_eq!(faults.to_json()[0]["also"]["line"], 2);
+    assert_eq!(faults.reported()[0].also.as_ref().unwrap().line, 2);
 }
 
 #[test]
@@ -351,4 +351,61 @@ fn the_settings_page_says_what_the_types_say() {
         std::fs::read_to_string(&file).unwrap_or_default() == now,
         "docs/settings.md is out of date: `stagewire config reference > docs/settings.md` writes it anew"
     );
+}
+
+const TOKEN: &str = "0123456789abcdef";
+
+#[test]
+fn beyond_loopback_the_admin_listener_needs_tokens_and_tls() {
+    let faults = |more: &str| {
+        let admin = format!("host:\n  admin:\n    listen: 0.0.0.0:8081\n{more}");
+        load_text(&admin, &[("SECRET", TOKEN)]).err().unwrap_or_default()
+    };
+    let tokens = "    tokens: [{ name: a, token: \"${SECRET}\", role: read }]\n";
+    let none = faults("");
+    assert!(
+        none.contains("s.yaml:3:13") && none.contains("no tokens") && none.contains("in clear text"),
+        "{none}"
+    );
+    let clear = faults(tokens);
+    assert!(!clear.contains("no tokens") && clear.contains("host.admin.tls"), "{clear}");
+    assert_eq!(faults(&format!("{tokens}    clear_text: true\n")), "");
+}
+
+#[test]
+fn each_token_has_a_name_and_a_secret_of_its_own() {
+    let faults = |tokens: &str| {
+        let text = format!("host: {{ admin: {{ tokens: [{tokens}] }} }}\n");
+        load_text(&text, &[]).err().unwrap_or_default()
+    };
+    let token = |name: &str, token: &str| format!("{{ name: {name}, token: {token}, role: operate }}");
+    assert_eq!(faults(&token("a", TOKEN)), "");
+    let short = faults(&token("a", "guessed"));
+    assert!(short.contains("16 characters") && !short.contains("guessed"), "{short}");
+    let same = faults(&format!("{}, {}", token("a", TOKEN), token("a", TOKEN)));
+    assert!(same.contains("two tokens are the same") && same.contains("a name of its own"), "{same}");
+    assert!(!same.contains(TOKEN), "{same}");
+}
+
+#[test]
+fn a_document_that_was_sent_gets_at_nothing() {
+    let (rules, plugins) = (["rules.yaml".into()], Path::new("plugins"));
+    let env = |name: &str| Some(if name == "EVENTS_ENABLED" { "true" } else { "a-secret" }.to_owned());
+    let send = |text: &str| load_sent(text, &env, Known { rules: &rules, plugins });
+    let good = send(
+        "events:\n  backend: redis_streams\n  redis_streams: { url: \"${URL}\" }\nhost:\n  workers: ${N:-3}\n",
+    );
+    let good = good.unwrap_or_else(|faults| panic!("{faults}"));
+    assert_eq!(good.settings.host.workers, Some(3), "its default");
+    assert_eq!(good.settings.events.unwrap().redis_streams.unwrap()["url"], "${URL}");
+    assert!(good.unread[0].contains("${URL}"), "{:?}", good.unread);
+    for sly in [
+        "host: { workers: \"${N}\" }\n",
+        "routes: /etc/passwd\n",
+        "plugins: { directory: /etc }\n",
+        "events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: ../x }], deliver: [local] }]\n",
+    ] {
+        let faults = send(sly).unwrap_err().to_string();
+        assert!(!faults.contains("a-secret") && !faults.contains("root:"), "{faults}");
+    }
 }

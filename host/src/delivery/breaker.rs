@@ -12,7 +12,7 @@ use crate::config::settings;
 const PARTS: u32 = 10;
 
 /// Whether a lane tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerState {
     /// Everything is tried.

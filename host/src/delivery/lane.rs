@@ -56,6 +56,8 @@ pub(super) struct Shared {
     pub(super) settling: Settling,
     /// An operator has stopped it for a while.
     pub(super) paused: AtomicBool,
+    /// An operator lets it deliver what it has and take no more.
+    pub(super) emptying: AtomicBool,
     pub(super) draining: CancellationToken,
     pub(super) abandoned: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -100,6 +102,7 @@ impl Lane {
             metrics,
             settling: Settling::new(runtime),
             paused: AtomicBool::new(false),
+            emptying: AtomicBool::new(false),
             draining: CancellationToken::new(),
             abandoned: CancellationToken::new(),
             task: Mutex::new(None),
@@ -119,6 +122,10 @@ impl Lane {
     /// # Errors
     /// The group, where there is no room on disk for it: the caller still owes it.
     pub fn push(&self, group: Vec<Outgoing>) -> Result<(), Vec<Outgoing>> {
+        if self.shared.emptying.load(Ordering::Relaxed) {
+            self.shared.metrics.refused.inc_by(group.len() as u64);
+            return Err(group);
+        }
         let bound = self.shared.policy.read().queue;
         let pushed = self.shared.queue.lock().push(group, bound);
         self.shared.pushed.notify_one();
@@ -139,6 +146,9 @@ impl Lane {
 
     /// Whether a lane that has refused a group may be asked again.
     pub fn has_room(&self) -> bool {
+        if self.shared.emptying.load(Ordering::Relaxed) {
+            return false;
+        }
         let bound = self.shared.policy.read().queue;
         self.shared.queue.lock().has_room(bound)
     }
@@ -158,7 +168,16 @@ impl Lane {
     /// Stops publishing, or goes on with it; what comes meanwhile waits in the queue and the overflow. A lane that drains
     /// stays paused: what it has is kept for the next start.
     pub fn pause(&self, paused: bool) {
+        self.shared.emptying.store(false, Ordering::Relaxed);
         self.shared.paused.store(paused, Ordering::Release);
+        self.shared.pushed.notify_one();
+    }
+
+    /// Delivers what is here, the overflow too, and takes no more: that waits in the journal. Paused once nothing is left;
+    /// [`Lane::pause`] ends it.
+    pub fn empty(&self) {
+        self.shared.emptying.store(true, Ordering::Relaxed);
+        self.shared.paused.store(false, Ordering::Release);
         self.shared.pushed.notify_one();
     }
 
@@ -175,6 +194,7 @@ impl Lane {
             address: view.address.clone(),
             state: view.state,
             paused: shared.paused.load(Ordering::Relaxed),
+            emptying: shared.emptying.load(Ordering::Relaxed),
             breaker: view.breaker,
             error: view.error.clone(),
             since_ms: view.since_ms,

@@ -73,6 +73,11 @@ impl Publisher {
                 self.wait_paused().await;
                 continue;
             }
+            if self.emptied() {
+                tracing::info!(backend = %self.shared.name, "all that waited is delivered; paused");
+                self.shared.paused.store(true, Ordering::Release);
+                continue;
+            }
             if !self.ready().await {
                 continue;
             }
@@ -101,6 +106,13 @@ impl Publisher {
             () = self.shared.draining.cancelled() => {}
             () = tokio::time::sleep(TIDY) => {}
         }
+    }
+
+    /// An operator has asked for it, and nothing is left.
+    fn emptied(&self) -> bool {
+        self.shared.emptying.load(Ordering::Relaxed)
+            && self.pendings.is_empty()
+            && self.shared.queue.lock().is_exhausted()
     }
 
     fn finished(&self) -> bool {

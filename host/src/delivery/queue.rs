@@ -66,6 +66,11 @@ impl Queue {
         self.memory.len()
     }
 
+    /// Whether nothing is left, in memory and on disk.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.memory.is_empty() && !self.spilling
+    }
+
     pub(super) fn overflow_bytes(&self) -> u64 {
         self.overflow.as_ref().map_or(0, Backlog::bytes)
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::BreakerState;
 
 /// A picture of one lane.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct LaneStatus {
     /// Its name.
     pub name: String,
@@ -15,6 +15,8 @@ pub struct LaneStatus {
     pub state: State,
     /// Whether an operator has stopped it for a while.
     pub paused: bool,
+    /// Whether an operator lets it deliver what it has and take no more; paused, too, once it has nothing left.
+    pub emptying: bool,
     /// Whether it tries.
     pub breaker: BreakerState,
     /// The last error, while there is one.
@@ -36,7 +38,8 @@ pub struct LaneStatus {
 }
 
 /// Whether a lane can deliver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "LaneState")]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// Not connected yet.

@@ -85,6 +85,11 @@ impl Gate {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    /// Whether everything is refused, because the host ends.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// One count for a run of events of one type, which is what a batch mostly is.
     fn measure(&self, events: &[Event]) {
         for run in events.chunk_by(|one, next| one.kind() == next.kind()) {

@@ -15,7 +15,8 @@ const KEPT: usize = 50;
 pub struct History(PathBuf);
 
 /// One version of a plugin.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[schemars(rename = "PluginVersion")]
 pub struct Version {
     /// SHA-256 of its file.
     pub digest: String,

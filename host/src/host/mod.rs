@@ -4,9 +4,11 @@ mod candidate;
 mod cases;
 mod check;
 mod gate;
+mod health;
 mod history;
 mod lanes;
 mod privacy;
+mod rehearsal;
 mod retry;
 mod swap;
 mod trial;
@@ -27,7 +29,9 @@ pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
 pub use cases::{RouteCase, RouteCases, TriedCase, milliseconds};
 pub use check::check;
 pub use gate::Gate;
+pub use health::{Check, Condition, Health};
 pub use history::Version;
+pub use rehearsal::{Rehearsal, Rehearsed};
 pub use retry::{Done, Selection, Stays};
 pub use swap::{InForce, Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
 pub use trial::{Change, Deed, Delivery, StepTrial, Trial, Trials};
@@ -42,7 +46,7 @@ use crate::pipeline::{Peers, Snapshot, Worker};
 use crate::plugins::{Buckets, Engine, StepStatus};
 use crate::provenance::{self, Provenance, Recorder};
 use crate::telemetry::history::{INTERVAL, Value};
-use crate::telemetry::{History, Metrics};
+use crate::telemetry::{History, Metrics, logs};
 
 /// Batches that wait for a worker before the journal's reader takes over. Small: events in it are also in memory.
 const INBOX: usize = 64;
@@ -99,7 +103,7 @@ pub struct View {
 }
 
 /// What `status` shows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct HostStatus {
     /// The version of the host.
     pub version: &'static str,
@@ -163,11 +167,6 @@ impl View {
         self.metrics.dead_letters(self.dead_letters.len() as u64);
         self.metrics.render()
     }
-
-    /// Why the host cannot take events, if it cannot.
-    pub fn unready(&self) -> Option<String> {
-        self.journal.stats().writable.err().map(|error| format!("the journal cannot write: {error}"))
-    }
 }
 
 impl Host {
@@ -208,7 +207,7 @@ impl Host {
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
         let ingress = http::serve(&settings.host, gate, stop_ingress.clone()).await.map_err(room)?;
         let admin =
-            admin::serve(&settings.host.admin, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
+            admin::serve(&settings.host, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
         let host = Self { view, ingress, admin, workers, buckets, sampling, stop_ingress, stop_admin };
         host.announce(&settings);
         Ok(host)
@@ -261,6 +260,7 @@ impl Host {
         let unsettled = self.view.journal.stats().unsettled;
         self.stop_admin.cancel();
         self.admin.stopped().await;
+        logs::beat();
         tracing::info!(unsettled, "stopped; what is unsettled goes on at the next start");
     }
 }
@@ -291,6 +291,7 @@ async fn sample(view: Arc<View>) {
     loop {
         beat.tick().await;
         view.history.add(crate::journal::now_ms(), view.sample());
+        logs::beat();
     }
 }
 

@@ -10,7 +10,7 @@ use crate::journal::{Accepted, DeadLetter, Filter, Place, Scope, key_hash};
 const MOST: usize = 1_000;
 
 /// Which letters a request is about: those of higher numbers than `after`, up to `until`, in their order.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Selection {
     /// Go on behind this number.
@@ -24,7 +24,7 @@ pub struct Selection {
 }
 
 /// What was done.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Done {
     /// Letters that were meant.
     pub matched: usize,
@@ -41,7 +41,7 @@ pub struct Done {
 }
 
 /// A letter that stays.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Stays {
     /// Its number.
     pub id: u64,

@@ -47,7 +47,7 @@ impl From<Vec<String>> for Refused {
 }
 
 /// What is in force, and what was refused last.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, schemars::JsonSchema)]
 pub struct SwapStatus {
     /// The generation in force.
     pub generation: u64,
@@ -62,7 +62,7 @@ pub struct SwapStatus {
 }
 
 /// One plugin in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct PluginStatus {
     /// Its name.
     pub name: String,
@@ -71,7 +71,7 @@ pub struct PluginStatus {
 }
 
 /// A candidate that was refused.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RefusedStatus {
     /// When, Unix milliseconds.
     pub at_ms: u64,
@@ -80,7 +80,7 @@ pub struct RefusedStatus {
 }
 
 /// One route in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RouteStatus {
     /// Its name.
     pub name: String,
@@ -100,7 +100,7 @@ pub struct RouteStatus {
 }
 
 /// One step of a route in force.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct RouteStep {
     /// The plugin.
     pub plugin: PluginName,
@@ -124,7 +124,7 @@ impl RouteStatus {
 }
 
 /// The settings in force, as they may be shown.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct InForce {
     /// The generation in force.
     pub generation: u64,
@@ -169,6 +169,8 @@ struct Parts {
     settings: Settings,
     /// The settings as they were read, with the default route.
     given: Settings,
+    /// Plugins that an operator has suspended, until they are let go on or the host ends.
+    suspended: BTreeSet<PluginName>,
 }
 
 impl Swapper {
@@ -195,6 +197,7 @@ impl Swapper {
                 generation: 0,
                 settings: settings.clone(),
                 given: settings.clone(),
+                suspended: BTreeSet::new(),
             }),
             status: RwLock::default(),
             files: watch::Sender::default(),
@@ -281,6 +284,7 @@ impl Swapper {
         parts.given = given;
         parts.generation += 1;
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
+        suspend(&snapshot, &parts.suspended);
         self.note(&snapshot, &parts.workshop);
         self.snapshot.store(Arc::new(snapshot));
         self.gate.swap(&settings, privacy);
@@ -401,6 +405,30 @@ impl Swapper {
         look(&parts.workshop, &parts.settings)
     }
 
+    /// Suspends a plugin in all its steps, its later versions too, or lets it go on. Events meanwhile go the way of `on_error`.
+    ///
+    /// # Errors
+    /// That no step in force has it.
+    pub fn suspend(&self, name: &PluginName, suspended: bool) -> Result<(), Refused> {
+        let mut parts = self.parts.lock();
+        if parts.workshop.plugin_in_force(name).is_none() {
+            return Err(versions::not_in_force(name));
+        }
+        if suspended {
+            parts.suspended.insert(name.clone());
+        } else {
+            parts.suspended.remove(name);
+        }
+        suspend(&self.snapshot.load(), &parts.suspended);
+        tracing::info!(plugin = %name, suspended, "an operator has suspended a plugin or let it go on");
+        Ok(())
+    }
+
+    /// Plugins that an operator has suspended.
+    pub fn suspended(&self) -> BTreeSet<PluginName> {
+        self.parts.lock().suspended.clone()
+    }
+
     /// The routes in force.
     pub fn routes(&self) -> Vec<RouteStatus> {
         let settings = self.in_force(|_, settings| settings.clone());
@@ -486,6 +514,11 @@ fn unique(mut files: Vec<WatchedFile>) -> Vec<WatchedFile> {
     let mut seen = HashSet::new();
     files.retain(|file| seen.insert(file.path.clone()));
     files
+}
+
+fn suspend(snapshot: &Snapshot, suspended: &BTreeSet<PluginName>) {
+    let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
+    steps.for_each(|step| step.suspend(&|name| suspended.contains(name)));
 }
 
 /// No routes means the document's behaviour: every event goes to every backend.

@@ -21,7 +21,7 @@ use crate::router::{Part, Rule, Table, View};
 use crate::telemetry::Metrics;
 
 /// What one route would do.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Trial {
     /// The route.
     pub route: String,
@@ -40,13 +40,14 @@ pub struct Trial {
     /// Where it would be delivered.
     pub deliver: Vec<String>,
     /// What would be delivered, structured.
+    #[schemars(with = "Vec<serde_json::Value>")]
     pub events: Vec<Box<RawValue>>,
     /// Each event at each target.
     pub deliveries: Vec<Delivery>,
 }
 
 /// What one step would do with one event.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct StepTrial {
     /// The plugin.
     pub plugin: String,
@@ -63,7 +64,7 @@ pub struct StepTrial {
 }
 
 /// What a step does with an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Deed {
     /// It lets it pass as it is.
@@ -77,7 +78,7 @@ pub enum Deed {
 }
 
 /// An event as it came to a step, and what came out, structured.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Change {
     /// As it came.
     pub from: Value,
@@ -86,7 +87,7 @@ pub struct Change {
 }
 
 /// One event on its way out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, schemars::JsonSchema)]
 pub struct Delivery {
     /// Which of [`Trial::events`].
     pub event: usize,

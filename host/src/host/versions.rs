@@ -16,7 +16,7 @@ pub(super) fn history(data: &Path) -> History {
 }
 
 /// A plugin in force, with the versions that it can go back to.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct PluginInForce {
     /// Its name.
     pub name: String,
@@ -30,11 +30,14 @@ pub struct PluginInForce {
     pub needs: Vec<crate::plugins::Grant>,
     /// Kept versions, the last in force first.
     pub versions: Vec<Version>,
+    /// Whether an operator has suspended it.
+    pub suspended: bool,
 }
 
 impl Swapper {
     /// The plugins in force. Blocks.
     pub fn plugins(&self) -> Vec<PluginInForce> {
+        let suspended = self.suspended();
         let in_force = self.in_force(|workshop, _| workshop.plugins().cloned().collect::<Vec<_>>());
         let mut plugins: Vec<_> = in_force
             .into_iter()
@@ -45,6 +48,7 @@ impl Swapper {
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
                 versions: self.history().versions(&plugin.name),
+                suspended: suspended.contains(&plugin.name),
             })
             .collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
@@ -60,6 +64,10 @@ impl Swapper {
             let now = workshop.plugin_in_force(name).map(|plugin| plugin.digest);
             (now, plugin_file(&settings.plugins.directory, name))
         });
+        // A name that no rule gives is a path of somebody's choice.
+        if now.is_none() {
+            return Err(not_in_force(name));
+        }
         let version = self.history().find(name, now, to).map_err(|problem| vec![problem])?;
         self.put_in_place(&version, &file)
     }
@@ -116,6 +124,11 @@ impl Swapper {
 /// Beside the file, under a name that is no plugin's: renamed in one step.
 fn half_written(file: &Path) -> PathBuf {
     file.with_extension("wasm.writing")
+}
+
+/// No step in force has that plugin.
+pub(super) fn not_in_force(name: &PluginName) -> Refused {
+    vec![format!("no step in force has a plugin {:?}", name.as_str())].into()
 }
 
 fn refusal(name: &PluginName, why: &str, candidates: &[PluginName]) -> Refused {

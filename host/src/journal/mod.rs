@@ -174,7 +174,8 @@ pub struct Record {
 }
 
 /// What the journal says of itself.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "JournalStats")]
 pub struct Stats {
     /// The oldest offset that is still there.
     pub first: u64,
@@ -192,6 +193,8 @@ pub struct Stats {
     pub segments: usize,
     /// Bytes of all segment files.
     pub bytes: u64,
+    /// Whether so much waits that senders are refused (`host.journal.max_unsettled`).
+    pub full: bool,
     /// Why nothing can be written, if so.
     pub writable: Result<(), String>,
 }
@@ -312,7 +315,7 @@ impl Journal {
     /// # Errors
     /// [`AppendError`]; nothing of the batch is kept then.
     pub async fn append(&self, events: Vec<Event>) -> Result<u64, AppendError> {
-        if self.shared.ledger.unsettled_bytes() > self.shared.options.max_unsettled_bytes {
+        if self.is_full() {
             return Err(AppendError::Full { retry_after: RETRY_AFTER });
         }
         let (reply, answer) = oneshot::channel();
@@ -369,6 +372,7 @@ impl Journal {
             lost_tokens: ledger.lost(),
             segments,
             bytes,
+            full: self.is_full(),
             writable: self.shared.writable(),
         }
     }
@@ -382,6 +386,27 @@ impl Journal {
         from: u64,
     ) -> Result<impl Iterator<Item = Result<Record, LogError>> + use<>, LogError> {
         records(&self.shared.dir, from)
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.ledger.unsettled_bytes() > self.shared.options.max_unsettled_bytes
+    }
+
+    /// The first offset of what was accepted at that time or later (Unix milliseconds), by halving; the next one where there is
+    /// none. Blocks.
+    pub fn offset_at(&self, at_ms: u64) -> u64 {
+        let Stats { first, next, .. } = self.stats();
+        let (mut low, mut high) = (first, next);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            // What cannot be read is gone, and so is older.
+            let record = self.read(middle).ok().and_then(|mut records| records.next()?.ok());
+            match record.filter(|record| record.at_ms < at_ms) {
+                Some(record) => low = (record.offset + 1).max(middle + 1),
+                None => high = middle,
+            }
+        }
+        low.min(next)
     }
 
     /// The record at that offset, while it is kept. Blocks.

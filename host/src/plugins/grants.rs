@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::keyvalue::Bucket;
 
 /// Something that a plugin imports and a step may grant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Grant {
     /// `stagewire:plugin/keyvalue`: state of the step's own.

@@ -10,10 +10,12 @@ use crate::config::settings;
 use crate::config::units::{Size, Span};
 
 /// The limits of one step, resolved.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StepLimits")]
 pub struct Limits {
     /// The longest one call may take.
     #[serde(serialize_with = "milliseconds", rename = "time_ms")]
+    #[schemars(with = "u64")]
     pub time: Duration,
     /// The most memory of one instance, in bytes.
     pub memory: u64,

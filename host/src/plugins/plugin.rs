@@ -18,7 +18,8 @@ use super::voice::Voice;
 use crate::names::{Digest, PluginName};
 
 /// What a plugin does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PluginKind")]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Keeps or drops an event.
@@ -28,7 +29,8 @@ pub enum Kind {
 }
 
 /// What a plugin says of itself.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[schemars(rename = "PluginDescription")]
 pub struct Description {
     /// Its own name.
     pub name: String,

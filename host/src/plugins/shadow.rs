@@ -42,7 +42,7 @@ struct Found {
 }
 
 /// What a candidate has been found to do otherwise.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, schemars::JsonSchema)]
 pub struct ShadowStatus {
     /// The candidate's name.
     pub plugin: String,
@@ -59,7 +59,7 @@ pub struct ShadowStatus {
 }
 
 /// One event that came out otherwise. Without its data.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 pub struct Difference {
     /// `id` of the event.
     pub id: String,

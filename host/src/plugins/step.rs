@@ -1,7 +1,7 @@
 //! The use of a plugin in a route: one configured instance per worker, replaced when it breaks.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -16,7 +16,7 @@ use super::shadow::{Shadow, ShadowStatus};
 use super::voice::Voice;
 use crate::config::settings::OnError;
 use crate::event::Event;
-use crate::names::RouteName;
+use crate::names::{PluginName, RouteName};
 use crate::telemetry::StepMetrics;
 
 /// What a step is made of.
@@ -70,7 +70,7 @@ pub struct Passage {
 }
 
 /// How a step is doing.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct StepStatus {
     /// The route.
     pub route: String,
@@ -88,6 +88,8 @@ pub struct StepStatus {
     pub memory: u64,
     /// Bytes of its state, where it has one.
     pub state: Option<u64>,
+    /// Whether an operator has suspended its plugin: events go the way of `on_error`.
+    pub suspended: bool,
     /// What a candidate in its shadow would do otherwise.
     pub shadow: Option<ShadowStatus>,
     /// The candidate that gets a share of the keys.
@@ -95,7 +97,7 @@ pub struct StepStatus {
 }
 
 /// A candidate that gets a share of the keys.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
 pub struct CanaryStatus {
     /// Its name.
     pub plugin: String,
@@ -140,6 +142,7 @@ pub struct Step {
     metrics: StepMetrics,
     replaced: AtomicU64,
     seen: AtomicU64,
+    suspended: AtomicBool,
     shadow: Option<(Arc<Step>, Shadow)>,
     canary: Option<Canary>,
     /// One for each worker, and only that worker locks it.
@@ -170,6 +173,7 @@ impl Step {
             metrics,
             replaced: AtomicU64::new(0),
             seen: AtomicU64::new(0),
+            suspended: AtomicBool::new(false),
             shadow: None,
             canary: None,
             slots,
@@ -229,6 +233,11 @@ impl Step {
     /// Where the guest breaks, the same event is tried once more on a fresh instance: a trap can be the fault of an
     /// earlier event.
     fn process(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
+        if self.suspended.load(Ordering::Relaxed) {
+            self.metrics.failed.inc();
+            let reason = format!("plugin {:?} is suspended by an operator", self.spec.plugin.name);
+            return Outcome::Failed(Failed { reason, transient: false });
+        }
         let mut slot = self.slots[worker % self.slots.len()].lock();
         // Two looks at the clock and a histogram's lock take a fifth of what a small filter does.
         let begin = self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(MEASURED).then(Instant::now);
@@ -241,6 +250,14 @@ impl Step {
         }
         self.count(&outcome);
         outcome
+    }
+
+    /// Suspends its plugin, or that of its canary, or lets it go on, as `suspended` says of each.
+    pub fn suspend(&self, suspended: &impl Fn(&PluginName) -> bool) {
+        self.suspended.store(suspended(&self.spec.plugin.name), Ordering::Relaxed);
+        if let Some(canary) = &self.canary {
+            canary.step.suspend(suspended);
+        }
     }
 
     /// What the step is made of.
@@ -276,6 +293,7 @@ impl Step {
             replaced: self.replaced(),
             memory: self.memory(),
             state: granted.keyvalue.as_ref().map(|bucket| bucket.used()),
+            suspended: self.suspended.load(Ordering::Relaxed),
             shadow: self.shadow.as_ref().map(|(candidate, shadow)| shadow.status(candidate)),
             canary: self.canary.as_ref().map(|canary| CanaryStatus {
                 plugin: canary.step.spec.plugin.name.to_string(),

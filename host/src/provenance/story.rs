@@ -15,7 +15,7 @@ const MOST: usize = 20;
 const LETTERS: u64 = 1 << 63;
 
 /// What became of one event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Story {
     /// `id`
     pub id: String,
@@ -41,7 +41,8 @@ pub struct Story {
 }
 
 /// Where an event is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
+#[schemars(rename = "StoryState")]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// No route took it.
@@ -57,7 +58,7 @@ pub enum State {
 }
 
 /// The way along one route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Journey {
     /// The route.
     pub route: String,
@@ -77,7 +78,7 @@ pub struct Journey {
 }
 
 /// One step that was taken.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct StepTaken {
     /// Its place in the route, from 0.
     pub step: u8,
@@ -92,7 +93,7 @@ pub struct StepTaken {
 }
 
 /// One confirmation.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Delivery {
     /// The backend.
     pub backend: String,
@@ -107,7 +108,7 @@ pub struct Delivery {
 }
 
 /// One dead letter.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Burial {
     /// The plugin or the backend that gave it up.
     pub place: String,

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub type Found = BTreeMap<String, Value>;
 
 /// A part of a condition, and what it is for an event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Part {
     /// As it is written in its dialect, or as a sentence.
     pub part: String,

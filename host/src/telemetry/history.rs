@@ -31,7 +31,7 @@ struct Sample {
 }
 
 /// The history as charts want it.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, schemars::JsonSchema)]
 pub struct Series {
     /// Milliseconds between two points.
     pub interval_ms: u64,

@@ -1,5 +1,6 @@
 //! What the host says of itself: metrics and logs. Names are declared here and nowhere else.
 
+pub mod exposition;
 pub mod history;
 pub mod logs;
 pub mod metrics;

@@ -25,19 +25,25 @@ const wanted = ({ id, type, subject }) => {
 
 function follow(context) {
   if (tail || !state.live || context.rest || Date.now() < state.tailDue) return;
-  tail = new EventSource("/api/v1/events/tail");
-  tail.addEventListener("message", ({ data }) => {
-    coming.push(JSON.parse(data));
-    if (coming.length > MOST) coming.shift();
-    flushing ||= setTimeout(() => flush(context), DRAWN_EVERY_MS);
-  });
-  // A host without a tail, or one that goes away: the list is asked for instead, and a tail at the next turn.
-  tail.addEventListener("error", () => {
-    state.due = 0;
-    if (tail?.readyState !== EventSource.CLOSED) return;
-    stop();
-    state.tailDue = Date.now() + TAILED_EVERY_MS;
-  });
+  tail = new AbortController();
+  listen(context, tail);
+}
+
+/** To the end of the tail. */
+async function listen(context, own) {
+  try {
+    for await (const row of api.stream("/api/v1/events/tail", own.signal)) {
+      coming.push(row);
+      if (coming.length > MOST) coming.shift();
+      flushing ||= setTimeout(() => flush(context), DRAWN_EVERY_MS);
+    }
+  } catch (problem) {
+    // A host without a tail, or one that goes away: the list is asked for instead, and a tail some time later.
+    state.tailDue = Date.now() + (problem instanceof api.Problem && problem.status ? TAILED_EVERY_MS : 0);
+  }
+  if (tail !== own) return;
+  state.due = 0;
+  stop();
 }
 
 function flush(context) {
@@ -56,7 +62,7 @@ function flush(context) {
 }
 
 function stop() {
-  tail?.close();
+  tail?.abort();
   tail = null;
   clearTimeout(flushing);
   flushing = 0;
@@ -110,9 +116,9 @@ export default {
   async load(context) {
     if (context.rest) return timeline.load(context);
     if (Date.now() >= state.due && (state.live || !state.rows)) await search();
-    // With a tail the list needs no asking.
-    if (tail?.readyState === EventSource.OPEN) state.due = Infinity;
     if (!state.problem) follow(context);
+    // With a tail the list needs no asking.
+    if (tail) state.due = Infinity;
     context.redraw();
   },
   leave: stop,

@@ -5,7 +5,7 @@ import { h, show } from "./dom.js";
 import { count, span } from "./format.js";
 import * as history from "./history.js";
 import * as metrics from "./metrics.js";
-import { moment } from "./parts.js";
+import { field, moment, panel } from "./parts.js";
 import backends from "./backends.js";
 import events from "./events.js";
 import letters from "./letters.js";
@@ -88,7 +88,7 @@ function draw() {
   facts(status);
   show(at("notices"), notices(status));
   const title = h("h1", { tabindex: "-1", "data-key": "title" }, rest && page.titleOf ? page.titleOf(rest) : page.title);
-  const content = status ? page.view(context) : h("p", { class: "quiet" }, host.failed ? "" : "Asking the host…");
+  const content = host.failed?.unknown ? signIn() : status ? page.view(context) : h("p", { class: "quiet" }, host.failed ? "" : "Asking the host…");
   const inside = at("page").contains(document.activeElement);
   show(at("page"), title, content);
   // Where the focus was is gone: the heading is a place to go on from.
@@ -96,14 +96,37 @@ function draw() {
   page.drawn?.();
 }
 
+/** The host asks for a token. */
+const signIn = () =>
+  panel("Sign in", { id: "sign-in" },
+    h("form", { "data-act": "sign-in", "data-key": "sign-in-form" },
+      field("Token", "token", { type: "password", autocomplete: "current-password", required: true, "aria-describedby": "sign-in-hint" }),
+      h("p", { class: "quiet", id: "sign-in-hint" }, "One of ", h("code", null, "host.admin.tokens"), ". It is kept in this tab until it is closed."),
+      h("div", { class: "buttons" }, h("button", { class: "primary" }, "Sign in"))));
+
+const sign = {
+  async "sign-in"(form) {
+    api.token.keep(form.elements.token.value.trim());
+    form.reset();
+    await turn();
+    if (host.failed?.unknown) say("The host does not know that token.", "bad");
+    else heading();
+  },
+  async "sign-out"() {
+    api.token.forget();
+    host.status = null;
+    await turn();
+  },
+};
+
 function facts(status) {
   const answering = at("answering");
-  const [kind, word] = host.failed ? ["bad", "no answer"] : status ? ["ok", "live"] : ["idle", "connecting"];
+  const [kind, word] = host.failed?.unknown ? ["idle", "signed out"] : host.failed ? ["bad", "no answer"] : status ? ["ok", "live"] : ["idle", "connecting"];
   if (answering.textContent !== word) answering.textContent = word;
   answering.className = `health ${kind}`;
-  if (!status) return;
+  at("sign-out").hidden = !api.token.get();
   const pair = (name, value) => h("div", null, h("dt", null, name), h("dd", null, value));
-  show(at("facts"), pair("Version", status.version), pair("Up", span(status.uptime_seconds)), pair("Generation", count(status.generation)));
+  show(at("facts"), !status ? [] : [pair("Version", status.version), pair("Up", span(status.uptime_seconds)), pair("Generation", count(status.generation))]);
 }
 
 function notices(status) {
@@ -111,7 +134,7 @@ function notices(status) {
     h("div", { class: `notice ${kind}`, role: "alert", "data-key": key }, h("p", { class: "title" }, title), ...text);
   const { refused, journal } = status || {};
   return [
-    host.failed && notice("unanswered", "bad", "The host does not answer", h("p", null,
+    host.failed && !host.failed.unknown && notice("unanswered", "bad", "The host does not answer", h("p", null,
       `${host.failed.message}; asking again. `, host.answeredAt && ["What is shown is from ", moment(host.answeredAt), "."])),
     journal?.writable?.Err && notice("unwritable", "bad", "The journal cannot be written, senders get 503", h("pre", null, journal.writable.Err)),
     status && !status.enabled && notice("disabled", "warn", "Events are accepted and dropped",
@@ -145,6 +168,8 @@ function turn() {
     .catch((problem) => {
       if (!(problem instanceof api.Problem)) console.error(problem);
       host.failed = problem;
+      // Whoever may not look is shown nothing of what was seen before.
+      if (problem.unknown) host.status = null;
       failures += 1;
     })
     .finally(() => {
@@ -177,8 +202,10 @@ at("page").addEventListener("click", (event) => {
 });
 at("page").addEventListener("submit", (event) => {
   event.preventDefault();
-  acting(page.actions?.[event.target.dataset.act], event.target);
+  const { act } = event.target.dataset;
+  acting(sign[act] || page.actions?.[act], event.target);
 });
+at("sign-out").addEventListener("click", () => acting(sign["sign-out"]));
 
 let silence = 0;
 

@@ -78,6 +78,8 @@ enum Action {
     Bench(bench::Bench),
     Promote(versions::Promote),
     Rollback(versions::Rollback),
+    Suspend(versions::Suspend),
+    Resume(versions::Resume),
 }
 
 impl Plugin {
@@ -97,6 +99,8 @@ impl Plugin {
             Action::Bench(bench) => bench.run(),
             Action::Promote(promote) => return promote.run(),
             Action::Rollback(rollback) => return rollback.run(),
+            Action::Suspend(suspend) => return suspend.run(),
+            Action::Resume(resume) => return resume.run(),
         };
         done.map_err(Failure::Failed)
     }

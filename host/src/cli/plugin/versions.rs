@@ -1,10 +1,9 @@
 //! `stagewire plugin promote` and `rollback`: which version of a plugin a running host uses.
 
 use clap::Args;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::cli::reload::swapped;
-use crate::cli::{AdminAddress, Outcome, block_on};
+use crate::cli::{AdminAddress, Outcome, block_on, encoded, say};
 
 /// Put a step's candidate (its shadow or canary) in its plugin's place, on a running host
 #[derive(Debug, Args)]
@@ -54,6 +53,48 @@ impl Rollback {
     }
 }
 
+/// Call a plugin no more on a running host: its events go the way of `on_error`, until it is resumed or the host ends
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  stagewire plugin suspend redact")]
+pub(super) struct Suspend {
+    /// The plugin
+    plugin: String,
+    #[command(flatten)]
+    host: AdminAddress,
+}
+
+/// Call a suspended plugin again
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  stagewire plugin resume redact")]
+pub(super) struct Resume {
+    /// The plugin
+    plugin: String,
+    #[command(flatten)]
+    host: AdminAddress,
+}
+
+impl Suspend {
+    pub(super) fn run(self) -> Outcome {
+        block_on(suspend(
+            &self.host,
+            &self.plugin,
+            "suspend",
+            "is suspended; its events go the way of on_error",
+        ))
+    }
+}
+
+impl Resume {
+    pub(super) fn run(self) -> Outcome {
+        block_on(suspend(&self.host, &self.plugin, "resume", "is called again"))
+    }
+}
+
+async fn suspend(host: &AdminAddress, plugin: &str, what: &str, done: &str) -> Outcome {
+    host.ask(reqwest::Method::POST, &format!("/api/v1/plugins/{}/{what}", encoded(plugin))).await?;
+    say(format_args!("plugin {plugin} {done}"))
+}
+
 async fn act(
     host: &AdminAddress,
     plugin: &str,
@@ -61,8 +102,7 @@ async fn act(
     (name, value): (&str, Option<String>),
     json: bool,
 ) -> Outcome {
-    let encode = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-    let query = value.map(|value| format!("?{name}={}", encode(&value))).unwrap_or_default();
-    let path = format!("/api/v1/plugins/{}/{what}{query}", encode(plugin));
+    let query = value.map(|value| format!("?{name}={}", encoded(&value))).unwrap_or_default();
+    let path = format!("/api/v1/plugins/{}/{what}{query}", encoded(plugin));
     swapped(host.call(reqwest::Method::POST, &path).await?, json)
 }

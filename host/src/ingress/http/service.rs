@@ -1,5 +1,6 @@
 //! What a request gets for an answer.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use super::super::problem::Problem;
 use super::credentials::Credentials;
 use crate::Event;
 use crate::config::settings;
+use crate::listener;
 use crate::protocol::http::decode;
 
 const PATH: &str = "/events";
@@ -46,7 +48,7 @@ impl Service {
         }
     }
 
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
         if request.uri().path() != PATH {
             let detail = format!("there is nothing at {}; send events to {PATH}", request.uri().path());
             return Problem::new(StatusCode::NOT_FOUND, "not-found", "not found", detail).into_response();
@@ -153,6 +155,16 @@ impl Service {
             answer.insert("webhook-allowed-rate", rate.unwrap_or(HeaderValue::from_static("*")));
         }
         response
+    }
+}
+
+impl listener::Service for Service {
+    async fn answer(&self, request: Request<Incoming>, _from: SocketAddr) -> Response<Body> {
+        self.route(request).await
+    }
+
+    fn cut_off(&self, _from: SocketAddr, why: &str) {
+        tracing::debug!("a connection was cut off: {why}");
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{DeadLetter, Place};
 
 /// Every condition that is given must hold; without any, all letters are meant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(default)]
 pub struct Filter {
     /// The letter's number, or the event's id.
