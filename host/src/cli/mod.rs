@@ -183,9 +183,9 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Where a running host is reached.
+/// Where a running host is reached, and what lets one in.
 #[derive(clap::Args, Clone, Debug)]
-struct AdminAddress {
+struct AdminAccess {
     /// The admin address of the running host; by default what the settings file says
     #[arg(long, value_name = "URL", env = "STAGEWIRE_ADMIN")]
     admin: Option<String>,
@@ -195,13 +195,20 @@ struct AdminAddress {
     /// PEM file of the authority that signed the host's certificate; those of the system where absent
     #[arg(long, value_name = "FILE", env = "STAGEWIRE_AUTHORITY")]
     authority: Option<PathBuf>,
+}
+
+/// A running host, by its settings file or its address.
+#[derive(clap::Args, Clone, Debug)]
+struct AdminAddress {
+    #[command(flatten)]
+    access: AdminAccess,
     #[command(flatten)]
     file: SettingsFile,
 }
 
 impl AdminAddress {
     fn base(&self) -> String {
-        if let Some(url) = &self.admin {
+        if let Some(url) = &self.access.admin {
             return url.trim_end_matches('/').to_owned();
         }
         let place = crate::config::admin_place(&self.file.config, &environment);
@@ -220,7 +227,7 @@ impl AdminAddress {
 
     fn client(&self) -> Result<reqwest::Client, Failure> {
         let builder = reqwest::Client::builder();
-        let builder = match &self.authority {
+        let builder = match &self.access.authority {
             None => builder,
             Some(file) => {
                 let wrong = |error: &dyn std::fmt::Display| {
@@ -238,7 +245,7 @@ impl AdminAddress {
     /// A request to the running host, with the token where there is one.
     fn request(&self, method: reqwest::Method, path: &str) -> Result<reqwest::RequestBuilder, Failure> {
         let request = self.client()?.request(method, format!("{}{path}", self.base()));
-        Ok(match &self.token {
+        Ok(match &self.access.token {
             Some(token) => request.bearer_auth(token),
             None => request,
         })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::{AdminAddress, Failure, Outcome, SettingsFile, block_on, colour, say};
+use super::{AdminAccess, AdminAddress, Failure, Outcome, SettingsFile, block_on, colour, say};
 use crate::config::{self, Changes, Faults, Shown};
 use crate::host::{Candidate, InForce, check, with_default_route};
 
@@ -30,9 +30,8 @@ pub(super) struct Validate {
     /// Show what a swap to this file would change; secrets are not compared
     #[arg(long, value_name = "WHAT")]
     against: Option<Against>,
-    /// The admin address of the running host; by default what the settings file says
-    #[arg(long, value_name = "URL", env = "STAGEWIRE_ADMIN")]
-    admin: Option<String>,
+    #[command(flatten)]
+    access: AdminAccess,
     /// End with 1 where a swap would change something
     #[arg(long, requires = "against")]
     exit_code: bool,
@@ -93,14 +92,10 @@ impl Validate {
     /// What the running host has in force.
     fn running(&self) -> Result<InForce, Failure> {
         let host =
-            AdminAddress { admin: self.admin.clone(), file: SettingsFile { config: self.file.clone() } };
+            AdminAddress { access: self.access.clone(), file: SettingsFile { config: self.file.clone() } };
         let mut answered = String::new();
         block_on(async {
-            let (code, body) = host.call(reqwest::Method::GET, "/api/v1/settings").await?;
-            if !code.is_success() {
-                return Err(Failure::Failed(format!("the host answered {code}: {body}")));
-            }
-            answered = body;
+            answered = host.ask(reqwest::Method::GET, "/api/v1/settings").await?;
             Ok(())
         })
         .map_err(|failure| match failure {

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::backends;
-use super::settings::{Events, Settings};
 use super::secrets::HIDDEN;
+use super::settings::{Events, Settings};
 use super::show::{hide, show_settings};
 
 /// What under `host` comes into force with a swap; the rest waits for the next start.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use glob::{MatchOptions, Pattern};
 
 use super::fault::{Fault, Faults, Source};
-use super::load::Known;
 use super::interpolate::{Lookup, Wrong, interpolate};
+use super::load::Known;
 use super::secrets;
 use super::tree::{self, Key, Node, Place, Value};
 use super::watch::WatchedFile;
@@ -129,8 +129,7 @@ impl<'a> Reading<'a> {
     fn interpolated(&mut self, tree: &mut Node, text: &str, path: &Path) -> Vec<Range<usize>> {
         let Self { env, faults, watched, sent, unread, .. } = self;
         let sent = sent.is_some();
-        let mut file =
-            |name: &str| if sent { Ok(None) } else { secret(&beside(path, name), watched) };
+        let mut file = |name: &str| if sent { Ok(None) } else { secret(&beside(path, name), watched) };
         let mut lookup = Lookup { env: if sent { &|_| None } else { *env }, file: &mut file };
         let (mut learnt, mut in_file) = (Vec::new(), Vec::new());
         let marked = |key: &str| key == "headers" || secrets::is_secret(key);

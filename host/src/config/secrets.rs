@@ -43,7 +43,9 @@ const MOST: usize = 4_096;
 pub(super) fn is_secret(name: &str) -> bool {
     let name = name.to_lowercase();
     // Whose `host.admin.tokens` there are is no secret.
-    !name.ends_with("_file") && name != "tokens" && (name == "nkey" || WORDS.iter().any(|word| name.contains(word)))
+    !name.ends_with("_file")
+        && name != "tokens"
+        && (name == "nkey" || WORDS.iter().any(|word| name.contains(word)))
 }
 
 /// Where a text that is no secret by its key holds some: passwords in URLs, and parameters with a secret's name.
