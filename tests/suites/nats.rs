@@ -1,5 +1,8 @@
 //! NATS: what the contract of all backends does not ask.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64_URL;
+use nkeys::KeyPair;
 use serde_json::{Value, json};
 use stagewire_tests::brokers::nats::{Rules, Server, Sync};
 use stagewire_tests::brokers::{Broker, Content, events};
@@ -73,6 +76,75 @@ async fn an_nkey_signs_in() {
     let host = Host::with(events("nats", &config)).start().await;
     host.send_all(&[event("1", "a")]).await;
     nats.has("OTHER", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_signs_in() {
+    let rules = Rules { authorization: "token: right".into(), more: String::new(), sync: Sync::Always };
+    let server = Server::start(&rules).await;
+    for (token, delivered) in [("right", true), ("wrong", false)] {
+        let config = format!(
+            "{{ servers: [\"nats://{}\"], jetstream: false, subject: x, token: {token} }}",
+            server.address()
+        );
+        signs_in(&config, delivered).await;
+    }
+}
+
+/// A server that knows its accounts by tokens (JWT) that an operator has signed, and users by those that an account has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credentials_file_signs_in() {
+    let (operator, account, stranger) =
+        (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
+    let all = json!({ "subs": -1, "data": -1, "payload": -1, "conn": -1, "leaf": -1, "wildcards": true });
+    let own = signed(&operator, &operator, &json!({ "type": "operator", "version": 2 }));
+    let account_token =
+        signed(&operator, &account, &json!({ "type": "account", "version": 2, "limits": all }));
+    let more = format!(
+        "operator: \"{own}\"\nresolver: MEMORY\nresolver_preload {{ {}: \"{account_token}\" }}",
+        account.public_key()
+    );
+    let server = Server::start(&Rules { authorization: String::new(), more, sync: Sync::Usual }).await;
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    for (by, delivered) in [(&account, true), (&stranger, false)] {
+        let user = KeyPair::new_user();
+        let claims = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
+        let (token, seed) =
+            (signed(by, &user, &claims), user.seed().expect("a pair that is new has its seed"));
+        let file = directory.path().join("stage2.creds");
+        let credentials = format!(
+            "-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n-----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+        );
+        std::fs::write(&file, credentials).expect("the file can be written");
+        let config = format!(
+            "{{ servers: [\"nats://{}\"], jetstream: false, subject: x, credentials_file: {} }}",
+            server.address(),
+            file.display()
+        );
+        signs_in(&config, delivered).await;
+    }
+}
+
+/// What the first says of the second, as NATS has it: a JWT that is signed by an nkey.
+fn signed(by: &KeyPair, of: &KeyPair, claims: &Value) -> String {
+    let part = |value: &Value| BASE64_URL.encode(value.to_string());
+    let head = part(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }));
+    let body = part(&json!({
+        "jti": "1", "iat": 1_700_000_000, "name": "stage2", "iss": by.public_key(), "sub": of.public_key(), "nats": claims
+    }));
+    let signature = by.sign(format!("{head}.{body}").as_bytes()).expect("a pair that is new can sign");
+    format!("{head}.{body}.{}", BASE64_URL.encode(signature))
+}
+
+/// An event is delivered, or the lane says why nobody gets in.
+async fn signs_in(config: &str, delivered: bool) {
+    let host = Host::with(events("nats", config)).start().await;
+    host.send_all(&[event("1", "a")]).await;
+    if delivered {
+        lane(&host, |lane| lane["delivered"] == 1).await;
+    } else {
+        lane_says(&host, "refused the").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -132,7 +132,7 @@ impl Swapper {
     }
 
     fn prepared(&self, document: &str) -> Result<(Arc<Engine>, Settings, Rehearsal), Rehearsal> {
-        let rules: Vec<PathBuf> = self.files().into_iter().map(|file| file.path).collect();
+        let rules: Vec<PathBuf> = self.files().borrow().iter().map(|file| file.path.clone()).collect();
         let (engine, plugins) = self.in_force(|workshop, settings| {
             (Arc::clone(workshop.engine()), settings.plugins.directory.clone())
         });
