@@ -144,6 +144,7 @@ const UNSEEN: &[(&str, &str)] = &[
     ("no backend", "the environment or another file may name one"),
     ("two backends of one name", "it compares no items of a list"),
     ("dead letters for nobody", "it knows no names that are given elsewhere"),
+    ("an open admin API", "it holds no keys against each other"),
     ("a certificate that is not there", "it is on the disk"),
     ("a field that is no path", "a path has a grammar of its own"),
     ("rules that are not there", "they are on the disk"),

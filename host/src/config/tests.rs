@@ -390,7 +390,11 @@ fn each_token_has_a_name_and_a_secret_of_its_own() {
 #[test]
 fn a_document_that_was_sent_gets_at_nothing() {
     let (rules, plugins) = (["rules.yaml".into()], Path::new("plugins"));
-    let env = |name: &str| Some(if name == "EVENTS_ENABLED" { "true" } else { "a-secret" }.to_owned());
+    let env = |name: &str| match name {
+        "EVENTS_ENABLED" => Some("true".to_owned()),
+        "EVENTS_BACKEND" => None,
+        _ => Some("a-secret".to_owned()),
+    };
     let send = |text: &str| load_sent(text, &env, Known { rules: &rules, plugins });
     let good = send(
         "events:\n  backend: redis_streams\n  redis_streams: { url: \"${URL}\" }\nhost:\n  workers: ${N:-3}\n",

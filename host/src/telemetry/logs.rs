@@ -12,9 +12,8 @@ use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tracing::callsite::Identifier;
-use tracing::subscriber::Interest;
-use tracing::{Event, Metadata};
-use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
@@ -49,12 +48,12 @@ pub fn start(settings: &settings::Logs) {
     // What cannot be written (a full disk) is not complained of there as well: that complaint would panic.
     let lines = fmt::layer().log_internal_errors(false);
     let lines = lines.with_writer(Discreet::default).with_ansi(ansi);
+    let registry = tracing_subscriber::registry().with(filter).with(flood.clone());
     let started = if people {
-        let lines = lines.with_filter(flood.clone());
-        tracing_subscriber::registry().with(filter).with(lines).try_init()
+        registry.with(lines).try_init()
     } else {
         let json = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-        tracing_subscriber::registry().with(filter).with(json.with_filter(flood.clone())).try_init()
+        registry.with(json).try_init()
     };
     if started.is_ok() {
         // The first and only start.
@@ -297,16 +296,10 @@ impl Flood {
     }
 }
 
-impl<S> Filter<S> for Flood {
-    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
-        true
-    }
-
-    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
-        Interest::always()
-    }
-
-    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+/// For all layers at once: a filter of one layer that refuses an event by its content keeps that layer from the next one, too
+/// (tracing-subscriber 0.3.23).
+impl<S: Subscriber> Layer<S> for Flood {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
         self.lets_through(event.metadata(), Instant::now())
     }
 }
@@ -342,7 +335,7 @@ mod tests {
         let (paper, flood) = (Paper::default(), Flood::new(3));
         let writer = paper.clone();
         let lines = fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
-        let subscriber = tracing_subscriber::registry().with(lines.with_filter(flood.clone()));
+        let subscriber = tracing_subscriber::registry().with(flood.clone()).with(lines);
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..100 {
                 tracing::info!(number, "chatter");
