@@ -71,8 +71,12 @@ async fn is_one_trace_through<B: Broker>(
     is_a_chain(&[&work, &receive, &process, &send, &embed]);
     // The extension names the start of the transmission, and the transport the host's own span.
     assert_eq!(consumed["event"], produced["event"]);
-    assert_eq!(produced["event"], work.traceparent());
-    assert_eq!(consumed["transport"], send.traceparent());
+    // Its last figures are flags, of which the SDK sets one that says how the id was drawn.
+    let names = |value: &Value, span: &Span| {
+        value.as_str().is_some_and(|text| text[..53] == span.traceparent()[..53])
+    };
+    assert!(names(&produced["event"], &work), "{produced} {work:?}");
+    assert!(names(&consumed["transport"], &send), "{consumed} {send:?}");
     assert_eq!(send.0["kind"], "producer");
     assert_eq!(receive.0["kind"], "consumer");
     assert_eq!(send.attribute("messaging.operation.type"), "send");
