@@ -103,7 +103,7 @@ impl Plan {
         }?;
         exporter.set_resource(&self.resource());
         let tracer = Tracer::new(self.sampling, self.settings.queue.max(1), place, metrics);
-        let exporting = Exporter { tracer: tracer.clone(), exporter, failing: false };
+        let exporting = Exporter { tracer: tracer.clone(), client: exporter, failing: false };
         let task = tokio::spawn(exporting.run());
         Ok((tracer.clone(), Exporting { tracer, task }))
     }
@@ -203,8 +203,7 @@ fn sampling(settings: &settings::Tracing, environment: &Environment<'_>) -> Resu
     };
     let named = environment.get("OTEL_TRACES_SAMPLER");
     let (share, parent_based) = match named.as_deref() {
-        None => (ratio()?, true),
-        Some("parentbased_traceidratio") => (ratio()?, true),
+        None | Some("parentbased_traceidratio") => (ratio()?, true),
         Some("traceidratio") => (ratio()?, false),
         Some("always_on") => (1.0, false),
         Some("always_off") => (0.0, false),
@@ -242,7 +241,7 @@ impl Exporting {
 
 struct Exporter {
     tracer: Tracer,
-    exporter: SpanExporter,
+    client: SpanExporter,
     /// The last batch was not taken.
     failing: bool,
 }
@@ -267,7 +266,7 @@ impl Exporter {
         let (scope, count) = (otlp::scope(), spans.len() as u64);
         let spans = spans.into_iter().map(|span| otlp::convert(span, &scope)).collect();
         let metrics = self.tracer.metrics();
-        match self.exporter.export(spans).await {
+        match self.client.export(spans).await {
             Ok(()) => {
                 metrics.exported.inc_by(count);
                 if std::mem::take(&mut self.failing) {

@@ -31,13 +31,12 @@ pub(super) fn watched(settings: &Rabbitmq, uri: &AMQPUri, address: &str) -> Opti
 
 impl Queues {
     async fn connect(&mut self) -> Result<Connection, String> {
-        match self.connection.take().filter(|connection| connection.status().connected()) {
-            Some(connection) => Ok(connection),
-            None => {
-                let opened = connection::open(&self.settings, &self.uri, &self.address).await;
-                opened.map_err(|failure| failure.to_string())
-            }
+        let open = self.connection.take().filter(|connection| connection.status().connected());
+        if let Some(connection) = open {
+            return Ok(connection);
         }
+        let opened = connection::open(&self.settings, &self.uri, &self.address).await;
+        opened.map_err(|failure| failure.to_string())
     }
 
     /// On a channel of its own, which a queue that is missing closes.

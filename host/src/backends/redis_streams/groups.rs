@@ -19,7 +19,7 @@ struct Groups {
     way: Way,
     login: Login,
     /// The stream and the group of each name.
-    groups: Vec<(String, String, String)>,
+    named: Vec<(String, String, String)>,
     server: Option<(MultiplexedConnection, Place)>,
 }
 
@@ -35,9 +35,9 @@ pub(super) fn watched(settings: &RedisStreams, way: &Way, login: &Login) -> Opti
         // Refused with the settings.
         (None, None) => (name.clone(), String::new(), name.clone()),
     };
-    let groups = settings.consumers.iter().map(split).collect();
+    let named = settings.consumers.iter().map(split).collect();
     let watch =
-        Groups { settings: settings.clone(), way: way.clone(), login: login.clone(), groups, server: None };
+        Groups { settings: settings.clone(), way: way.clone(), login: login.clone(), named, server: None };
     Some(Watched { interval: settings.consumers_interval.0, watch: Box::new(watch) })
 }
 
@@ -46,7 +46,7 @@ impl Groups {
         if let Some(server) = self.server.take() {
             return Ok(server);
         }
-        let stream = self.groups.first().map(|(_, stream, _)| stream.as_str()).unwrap_or_default();
+        let stream = self.named.first().map(|(_, stream, _)| stream.as_str()).unwrap_or_default();
         let place = find::server(&self.way, 0, stream, &self.login, &self.settings).await?;
         Ok((connection::open(&place, &self.login, &self.settings).await?, place))
     }
@@ -58,7 +58,7 @@ impl Groups {
         };
         let (mut connection, place) = self.connect().await.map_err(text)?;
         let mut found = HashMap::new();
-        for (_, stream, _) in &self.groups {
+        for (_, stream, _) in &self.named {
             if found.contains_key(stream) {
                 continue;
             }
@@ -68,7 +68,7 @@ impl Groups {
             let answer: RedisResult<Vec<Group>> =
                 connection::within(self.settings.timeout(), &place, asking).await.map_err(text)?;
             if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_timeout()) {
-                return Err(answer.map(|_| String::new()).unwrap_or_else(|error| words::said(&error)));
+                return Err(answer.map_or_else(|error| words::said(&error), |_| String::new()));
             }
             let answer = answer.map_err(|error| match words::said(&error) {
                 said if said.contains("no such key") => format!("there is no stream {stream:?} yet"),
@@ -124,6 +124,6 @@ impl Watch for Groups {
             });
             (name.clone(), reading)
         };
-        self.groups.iter().map(reading).collect()
+        self.named.iter().map(reading).collect()
     }
 }

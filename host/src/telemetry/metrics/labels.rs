@@ -13,6 +13,7 @@ macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty),+ $(,)? } = [$($text:literal),+];)+) => {$(
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        #[allow(clippy::struct_field_names)] // The field is the label's name.
         pub(super) struct $name { $(pub(super) $field: $type),+ }
 
         impl Labels for $name {

@@ -32,6 +32,9 @@ use labels::{Action, Consumer, Failure, Lane, LeftOut, Own, Reason, Route, Step,
 /// Versions of steps that are not in force any more and are shown all the same: what a roll-back compares with.
 const MOST_GONE: usize = 64;
 
+/// Enough of a plugin's digest to tell versions apart.
+const DIGITS: usize = 12;
+
 /// All metrics of a host.
 #[derive(Debug)]
 pub struct Metrics {
@@ -84,9 +87,12 @@ struct Steps {
     time: Histograms<Step>,
     memory: Family<Step, Gauge>,
     state: Family<Step, Gauge>,
-    /// Who is shown, the oldest first, and whether anybody still counts there.
-    shown: Arc<Mutex<Vec<(Step, Weak<()>)>>>,
+    /// Who is shown, the oldest first.
+    shown: Arc<Mutex<Vec<Shown>>>,
 }
+
+/// A version of a step, and whether anybody still counts there.
+type Shown = (Step, Weak<()>);
 
 impl Steps {
     fn remove(&self, label: &Step) {
@@ -102,7 +108,7 @@ impl Steps {
     /// Lets go of versions that were replaced long ago: each takes room here and in whatever stores the metrics.
     fn tidy(&self) {
         let mut shown = self.shown.lock();
-        let gone = |(_, user): &(Step, Weak<()>)| user.strong_count() == 0;
+        let gone = |(_, user): &Shown| user.strong_count() == 0;
         let mut too_many = shown.iter().filter(|step| gone(step)).count().saturating_sub(MOST_GONE);
         shown.retain(|step| {
             let goes = too_many > 0 && gone(step);
@@ -361,7 +367,8 @@ impl Metrics {
     pub fn step(&self, route: &RouteName, index: usize, plugin: &PluginName, digest: Digest) -> StepMetrics {
         let step = u32::try_from(index).unwrap_or(u32::MAX);
         let (route, plugin) = (route.to_string(), plugin.to_string());
-        let digest = digest.0[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = digest.to_string();
+        let digest = digest.trim_start_matches("sha256:")[..DIGITS].to_owned();
         let label = Step { route, step, plugin, digest };
         let steps = &self.steps;
         StepMetrics {
