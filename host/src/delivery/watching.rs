@@ -1,6 +1,7 @@
 //! The task that looks at who reads from a backend: at a low rate, and off every event's way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -8,6 +9,9 @@ use super::lane::Shared;
 use super::status::ConsumerStatus;
 use crate::backends::{Backend, Reading, Watched};
 use crate::journal::now_ms;
+
+/// A broker is asked no more often, whatever the settings say.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// A look that goes on; ends with its value.
 pub(super) struct Watching {
@@ -28,7 +32,7 @@ impl Watching {
 }
 
 async fn watch(Watched { interval, mut watch }: Watched, shared: Arc<Shared>) {
-    let mut beat = tokio::time::interval(interval);
+    let mut beat = tokio::time::interval(interval.max(LEAST));
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         beat.tick().await;

@@ -49,6 +49,8 @@ pub struct Plan {
     /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` name the service.
     named: bool,
     ca_file: Option<std::path::PathBuf>,
+    /// The collector speaks TLS.
+    secured: bool,
 }
 
 impl Plan {
@@ -64,8 +66,8 @@ impl Plan {
         let off =
             environment.get("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
                 || environment.get("OTEL_TRACES_EXPORTER").is_some_and(|value| value == "none");
-        let named = settings.endpoint.is_some() || environment.exporter("ENDPOINT").is_some();
-        if !settings.enabled.unwrap_or(named && !off) {
+        let endpoint = settings.endpoint.clone().or_else(|| environment.exporter("ENDPOINT"));
+        if !settings.enabled.unwrap_or(endpoint.is_some() && !off) {
             return Ok(None);
         }
         let protocol = match (settings.protocol, environment.exporter("PROTOCOL").as_deref()) {
@@ -84,6 +86,7 @@ impl Plan {
                 .get("OTEL_RESOURCE_ATTRIBUTES")
                 .is_some_and(|text| text.split(',').any(|pair| pair.trim().starts_with("service.name=")));
         Ok(Some(Self {
+            secured: endpoint.is_some_and(|url| url.starts_with("https://")),
             sampling: sampling(settings, &environment)?,
             settings: settings.clone(),
             protocol,
@@ -149,8 +152,7 @@ impl Plan {
             Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
             None => tls.with_enabled_roots(),
         };
-        let secured = self.settings.endpoint.as_ref().is_some_and(|url| url.starts_with("https://"));
-        if secured || self.ca_file.is_some() {
+        if self.secured {
             builder = builder.with_tls_config(tls);
         }
         builder.build().map_err(|error| format!("host.tracing: {error}"))
