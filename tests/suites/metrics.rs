@@ -45,7 +45,7 @@ const CAUSES: &[(&str, &[Moved])] = &[
         "an event is delivered",
         &[
             ("stagewire_events_received_total", "", Up),
-            ("stagewire_events_by_type_total", "type=\"com.example.m\"", Up),
+            ("stagewire_events_by_type_total", "type=\"plain\"", Up),
             ("stagewire_event_payload_bytes_sum", "", Up),
             ("stagewire_route_matches_total", "route=\"through\"", Up),
             ("stagewire_events_published_total", "backend=\"redis_streams\"", Up),
@@ -53,7 +53,7 @@ const CAUSES: &[(&str, &[Moved])] = &[
             ("stagewire_publish_age_seconds_sum", "backend=\"redis_streams\"", Up),
             ("stagewire_plugin_kept_total", "plugin=\"counts\"", Up),
             ("stagewire_plugin_call_seconds_count", "plugin=\"counts\"", Up),
-            ("stagewire_plugin_count_total", "name=\"com.example.m\"", Up),
+            ("stagewire_plugin_count_total", "name=\"plain\"", Up),
             ("stagewire_journal_size_bytes", "", Up),
         ],
     ),
@@ -188,7 +188,7 @@ async fn exposition(host: &Host) -> String {
 }
 
 fn event(id: &str, more: &Value) -> Value {
-    let mut event = json!({ "specversion": "1.0", "id": id, "source": "/metrics", "type": "com.example.m",
+    let mut event = json!({ "specversion": "1.0", "id": id, "source": "/metrics", "type": "plain",
         "time": "2025-12-14T12:00:00Z", "datacontenttype": "application/json", "data": { "n": 1 } });
     event.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
     event
@@ -203,7 +203,7 @@ async fn an_event_on_its_way_moves_what_counts_it() {
     let redis = Redis::start().await;
     let settings = format!(
         "{}  publish_events: {{ batch_started: false }}\nprivacy: [{{ action: reject }}]\nroutes:\n\
-         \x20 - {{ name: through, match: [{{ exact: {{ type: com.example.m }} }}], steps: [{{ plugin: counts }}, {{ plugin: drops-one }}], deliver: [redis_streams] }}\n\
+         \x20 - {{ name: through, match: [{{ exact: {{ type: plain }} }}], steps: [{{ plugin: counts }}, {{ plugin: drops-one }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: by-data, match: [{{ cel: \"data.missing > 1\" }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: traps, match: [{{ exact: {{ type: trap }} }}], steps: [{{ plugin: trap }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: large, match: [{{ exact: {{ type: large }} }}], steps: [{{ plugin: redact, settings: {{ remove: [secret] }} }}], deliver: [redis_streams] }}\n\

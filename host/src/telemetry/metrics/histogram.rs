@@ -23,7 +23,7 @@ impl Histogram {
     /// Buckets up to `first`, and each next one `factor` as large.
     pub fn exponential(first: f64, factor: f64, count: u16) -> Self {
         let bounds = prometheus_client::metrics::histogram::exponential_buckets(first, factor, count);
-        let bounds: Box<[f64]> = bounds.chain([f64::MAX]).collect();
+        let bounds: Box<[f64]> = bounds.chain([f64::INFINITY]).collect();
         let counts = bounds.iter().map(|_| AtomicU64::new(0)).collect();
         Self(Arc::new(Inner { bounds, counts, sum: AtomicU64::new(0) }))
     }
