@@ -206,7 +206,7 @@ async fn an_event_on_its_way_moves_what_counts_it() {
          \x20 - {{ name: through, match: [{{ exact: {{ type: plain }} }}], steps: [{{ plugin: counts }}, {{ plugin: drops-one }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: by-data, match: [{{ cel: \"data.missing > 1\" }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: traps, match: [{{ exact: {{ type: trap }} }}], steps: [{{ plugin: trap }}], deliver: [redis_streams] }}\n\
-         \x20 - {{ name: large, match: [{{ exact: {{ type: large }} }}], steps: [{{ plugin: redact, settings: {{ remove: [secret] }} }}], deliver: [redis_streams] }}\n\
+         \x20 - {{ name: large, match: [{{ exact: {{ type: large }} }}], steps: [{{ plugin: redact, limits: {{ time: 5s }}, settings: {{ remove: [secret] }} }}], deliver: [redis_streams] }}\n\
          \x20 - {{ name: thin, match: [{{ exact: {{ type: thin }} }}], dedup: {{ window: 1h, memory: 2KiB }}, deliver: [redis_streams] }}\n\
          \x20 - {{ name: state, match: [{{ exact: {{ type: remember }} }}], steps: [{{ plugin: remembers, grants: {{ keyvalue: true }} }}], deliver: [redis_streams] }}\n",
         redis.events_section()
@@ -258,7 +258,7 @@ async fn an_event_on_its_way_moves_what_counts_it() {
     })
     .await;
     moves(&host, "a plugin reads a large event", async || {
-        let data = json!({ "secret": 1, "text": "x".repeat(4 << 20) });
+        let data = json!({ "secret": 1, "text": "x".repeat(1 << 20) });
         send(event("large", &json!({ "type": "large", "data": data }))).await;
     })
     .await;
