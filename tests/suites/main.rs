@@ -1,5 +1,6 @@
 //! End-to-end suites, one module a subject, in one program so that it links once.
 
+mod consumers;
 mod contract;
 mod crash;
 mod dashboard;
@@ -14,6 +15,7 @@ mod journal;
 mod kafka;
 mod lanes;
 mod languages;
+mod metrics;
 mod nats;
 mod plugins;
 mod privacy;
@@ -26,3 +28,4 @@ mod shipped;
 mod shutdown;
 mod swaps;
 mod tls;
+mod tracing;

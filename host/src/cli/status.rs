@@ -62,6 +62,7 @@ fn picture(status: &Value) -> String {
         lines.push(steps(list("steps")));
     }
     lines.push(lanes(list("lanes")));
+    lines.extend(consumers(list("lanes")));
     if let Some(refused) = status["refused"].as_object() {
         lines.push("last candidate refused:".into());
         let problems =
@@ -111,6 +112,20 @@ fn beside(step: &Value) -> String {
         )
     });
     shadow.into_iter().chain(canary).collect::<Vec<_>>().join("; ")
+}
+
+/// Who reads from the backends, where any are named.
+fn consumers(lanes: &[Value]) -> Option<String> {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["backend", "consumer", "behind", "not acknowledged", "error"]);
+    for lane in lanes {
+        for consumer in lane["consumers"].as_array().into_iter().flatten() {
+            let columns = ["name", "lag", "pending", "error"].map(|column| text(consumer, column));
+            table.add_row(std::iter::once(text(lane, "name")).chain(columns));
+        }
+    }
+    (!table.is_empty()).then(|| table.to_string())
 }
 
 fn lanes(lanes: &[Value]) -> String {

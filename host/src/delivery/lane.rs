@@ -14,12 +14,13 @@ use tokio_util::sync::CancellationToken;
 use super::publisher::{CLOSE, Publisher};
 use super::queue::Queue;
 use super::settling::{Settling, settle};
-use super::{BreakerState, LaneStatus, Outgoing, Policy, State};
+use super::{BreakerState, ConsumerStatus, LaneStatus, Outgoing, Policy, State};
 use crate::backends::Target;
 use crate::journal::{DeadLetters, LogError, now_ms};
 use crate::names::BackendName;
 use crate::provenance::Recorder;
 use crate::telemetry::LaneMetrics;
+use crate::telemetry::metrics::set;
 
 /// A handle to one lane. The lane ends with [`Lane::drain`].
 #[derive(Clone)]
@@ -68,6 +69,7 @@ pub(super) struct View {
     pub(super) breaker: BreakerState,
     pub(super) error: Option<String>,
     pub(super) since_ms: u64,
+    pub(super) consumers: Vec<ConsumerStatus>,
 }
 
 impl Lane {
@@ -87,6 +89,7 @@ impl Lane {
             breaker: BreakerState::Closed,
             error: None,
             since_ms: now_ms(),
+            consumers: Vec::new(),
         };
         let shared = Arc::new(Shared {
             name: target.name.clone(),
@@ -184,7 +187,16 @@ impl Lane {
             delivered: shared.delivered.load(Ordering::Relaxed),
             retries: shared.metrics.retries.get(),
             dead: shared.metrics.dead.get(),
+            consumers: view.consumers.clone(),
         }
+    }
+
+    /// Shows in its metrics what changes without an event.
+    pub fn measure(&self) {
+        let shared = &self.shared;
+        set(&shared.metrics.overflow_bytes, shared.queue.lock().overflow_bytes());
+        set(&shared.metrics.up, u64::from(shared.view.lock().state == State::Up));
+        set(&shared.metrics.paused, u64::from(shared.paused.load(Ordering::Relaxed)));
     }
 
     /// Delivers what can be delivered within the limit, then closes. The rest stays in the journal or the overflow.

@@ -17,12 +17,13 @@ mod queue;
 mod rate;
 mod settling;
 mod status;
+mod watching;
 
 pub use breaker::{BreakerPolicy, BreakerState};
 pub use forwarder::Forwarder;
 pub use lane::{Lane, Overflow};
 pub use policy::{GivenUp, Policy};
-pub use status::{LaneStatus, State};
+pub use status::{ConsumerStatus, LaneStatus, State};
 
 use crate::Event;
 use crate::journal::Owed;

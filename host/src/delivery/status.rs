@@ -33,6 +33,23 @@ pub struct LaneStatus {
     pub retries: u64,
     /// Events given up.
     pub dead: u64,
+    /// The consumer groups that are looked at.
+    pub consumers: Vec<ConsumerStatus>,
+}
+
+/// A consumer group of a backend, at the last look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConsumerStatus {
+    /// What the broker calls it.
+    pub name: String,
+    /// Events that it has not been given yet; absent where the broker does not know.
+    pub lag: Option<u64>,
+    /// Events that it was given and has not acknowledged.
+    pub pending: Option<u64>,
+    /// When it was looked at, Unix milliseconds.
+    pub at_ms: u64,
+    /// Why nothing is known of it.
+    pub error: Option<String>,
 }
 
 /// Whether a lane can deliver.

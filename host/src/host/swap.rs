@@ -398,6 +398,13 @@ impl Swapper {
         snapshot.routes.iter().flat_map(|route| &route.steps).map(|step| step.status()).collect()
     }
 
+    /// Shows what the steps and lanes in force take and how they are. Blocks for the length of a plugin's call at most.
+    pub(super) fn measure(&self) {
+        let snapshot = self.snapshot.load();
+        snapshot.routes.iter().flat_map(|route| &route.steps).for_each(|step| step.measure());
+        self.lanes().iter().for_each(Lane::measure);
+    }
+
     /// Every file that the rules and plugins in force were read from.
     pub fn files(&self) -> Vec<WatchedFile> {
         self.files.read().clone()

@@ -29,6 +29,7 @@ use crate::journal::{Accepted, Batch, DeadLetter, DeadLetters, Journal, Owed, Pl
 use crate::plugins::{Failed, Outcome, Passage, Step};
 use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
+use crate::trace::{Spans, Way};
 use handover::Handover;
 use held::Held;
 use outbox::Outbox;
@@ -46,6 +47,8 @@ struct Journey {
     tries: u32,
     owed: Owed,
     scope: Scope,
+    /// Its span, where it is traced.
+    way: Option<Box<Way>>,
 }
 
 impl Journey {
@@ -180,6 +183,8 @@ impl Worker {
                 continue;
             }
             routes += 1;
+            let way = self.recorder.spans.set_out(&event, owed.identity(), &route.name, snapshot.generation);
+            let way = if again { way.map(Way::once_more) } else { way };
             let journey = Journey {
                 snapshot: Arc::clone(snapshot),
                 route: index,
@@ -190,6 +195,7 @@ impl Worker {
                 tries: 0,
                 owed: owed.clone(),
                 scope: scope.clone(),
+                way,
             };
             let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
             match owed.offset().filter(|_| ordered) {
@@ -247,7 +253,7 @@ impl Worker {
     }
 
     /// Sets out, unless the route leaves the event out.
-    fn enter(&mut self, journey: Journey) {
+    fn enter(&mut self, mut journey: Journey) {
         let (route, offset) = (journey.route(), journey.owed.offset());
         let left_out = match journey.scope {
             Scope::Route(..) => None,
@@ -268,6 +274,7 @@ impl Worker {
         }
         route.left_out.count(why);
         self.recorder.left_out(journey.owed.identity(), route.name.as_str(), why.as_str());
+        self.recorder.spans.end(journey.way.take(), why.as_str(), 0, None);
         journey.owed.settle();
     }
 
@@ -285,11 +292,18 @@ impl Worker {
             let snapshot = Arc::clone(&journey.snapshot);
             let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
             let passage = Passage { identity: journey.owed.identity(), key: journey.key };
+            let begun = journey.way.as_ref().map(|_| Spans::clock());
             let outcome = self.suspension.run(step, self.index, &journey.event, passage);
             self.note(&journey, step, &outcome);
+            if let Some((way, begun)) = journey.way.as_deref().zip(begun) {
+                self.recorder.spans.step(way, begun, journey.step, step.label(), &outcome);
+            }
             match outcome {
                 Outcome::Keep => journey.step += 1,
-                Outcome::Drop(_) => return journey.owed.settle(),
+                Outcome::Drop(_) => {
+                    self.recorder.spans.end(journey.way, "dropped", 0, None);
+                    return journey.owed.settle();
+                }
                 Outcome::Out(events) => return self.fork(journey, events),
                 Outcome::Failed(failed) => match self.failed(journey, step, failed) {
                     Some(unchanged) => journey = unchanged,
@@ -301,7 +315,8 @@ impl Worker {
     }
 
     /// Several events, or a changed one, came out of a step.
-    fn fork(&mut self, journey: Journey, events: Vec<Event>) {
+    fn fork(&mut self, mut journey: Journey, mut events: Vec<Event>) {
+        let mut ways = Way::split(journey.way.take(), &mut events).into_iter();
         for event in events {
             let Journey { ref snapshot, route, step, key, at_ms, ref owed, ref scope, .. } = journey;
             let (snapshot, owed, scope) = (Arc::clone(snapshot), owed.clone(), scope.clone());
@@ -315,6 +330,7 @@ impl Worker {
                 tries: 0,
                 owed,
                 scope,
+                way: ways.next().flatten(),
             });
         }
         journey.owed.settle();
@@ -332,6 +348,7 @@ impl Worker {
             OnError::Drop => {
                 self.note(&journey, step, &Outcome::Drop("on_error: drop".into()));
                 self.metrics.dropped("plugin_error", 1);
+                self.recorder.spans.end(journey.way, "dropped", 0, None);
                 journey.owed.settle();
             }
             OnError::Retry if failed.transient && journey.tries <= journey.snapshot.max_retries => {
@@ -347,7 +364,8 @@ impl Worker {
         self.recorder.step(journey.owed.identity(), route, journey.step, step.label(), outcome);
     }
 
-    fn bury(&mut self, journey: Journey, step: &Step, reason: String) {
+    fn bury(&mut self, mut journey: Journey, step: &Step, reason: String) {
+        self.recorder.spans.end(journey.way.take(), "dead_letter", 0, Some(&reason));
         if !journey.snapshot.dead_letters {
             self.metrics.dropped("dead_letters_disabled", 1);
             return journey.owed.settle();
@@ -390,6 +408,7 @@ impl Worker {
             lanes += 1;
         }
         self.recorder.sent(identity, route.name.as_str(), lanes);
+        self.recorder.spans.end(journey.way, "sent", lanes, None);
         journey.owed.settle();
     }
 

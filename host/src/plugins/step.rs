@@ -264,6 +264,14 @@ impl Step {
         self.replaced.load(Ordering::Relaxed)
     }
 
+    /// Shows what its instances and its state take, and its candidates'. Blocks for the length of a call at most.
+    pub fn measure(&self) {
+        let state = self.spec.granted.keyvalue.as_ref().map(|bucket| bucket.used());
+        self.metrics.shows(self.memory(), state);
+        let shadow = self.shadow.iter().map(|(step, _)| step);
+        shadow.chain(self.canary.iter().map(|canary| &canary.step)).for_each(|step| step.measure());
+    }
+
     /// How it is doing.
     pub fn status(&self) -> StepStatus {
         let StepSpec { route, index, plugin, limits, granted, .. } = &self.spec;

@@ -1,4 +1,5 @@
-//! What one worker or one lane notes, until there is enough of it to be written.
+//! What one worker or one lane notes, until there is enough of it to be written; and the spans of the events that are
+//! traced, which are made at the same places.
 
 use std::collections::HashMap;
 
@@ -7,6 +8,7 @@ use super::note::{Note, Verdict};
 use super::store::Provenance;
 use crate::event::Event;
 use crate::plugins::Outcome;
+use crate::trace::{Spans, Tracer};
 
 /// Bytes at which notes are handed over.
 const FULL: usize = 32 << 10;
@@ -17,6 +19,8 @@ pub struct Recorder {
     chunk: Chunk,
     /// Names by where they lie in memory: a comparison of text only where that was seen before.
     known: HashMap<usize, u16, foldhash::fast::FixedState>,
+    /// The spans.
+    pub spans: Spans,
 }
 
 /// The hash of an event's `id`, by which it is found again.
@@ -25,9 +29,9 @@ pub(super) fn id_hash(id: &str) -> u64 {
 }
 
 impl Recorder {
-    /// One that hands its notes to `to`; without that it takes none.
-    pub fn new(to: Option<Provenance>) -> Self {
-        Self { to, chunk: Chunk::default(), known: HashMap::default() }
+    /// One that hands its notes to `to`, and its spans to the tracer; without either it takes none.
+    pub fn new(to: Option<Provenance>, tracer: Option<Tracer>) -> Self {
+        Self { to, chunk: Chunk::default(), known: HashMap::default(), spans: Spans::new(tracer) }
     }
 
     /// The rules were asked.
@@ -105,6 +109,11 @@ impl Recorder {
 
     /// Hands over what was noted.
     pub fn flush(&mut self) {
+        self.spans.flush();
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
         if let Some(to) = self.to.as_ref().filter(|_| !self.chunk.is_empty()) {
             to.take(std::mem::take(&mut self.chunk));
             self.known.clear();
@@ -118,7 +127,7 @@ impl Recorder {
     fn note(&mut self, identity: u64, note: &Note<'_>) {
         self.chunk.note(identity, note);
         if self.chunk.bytes() >= FULL {
-            self.flush();
+            self.hand_over();
         }
     }
 

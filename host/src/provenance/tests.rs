@@ -29,7 +29,7 @@ async fn a_story_is_told_by_many_and_outlives_a_restart() {
     let journal = journal(data.path(), &["one", "two", "three", "four"]).await;
     let provenance = open(data.path(), &journal, 1 << 30);
     let (mut worker, mut lane) =
-        (Recorder::new(Some(provenance.clone())), Recorder::new(Some(provenance.clone())));
+        (Recorder::new(Some(provenance.clone()), None), Recorder::new(Some(provenance.clone()), None));
     for (offset, id) in ["one", "two", "three", "four"].iter().enumerate() {
         worker.routed(Some(offset as u64), &event(id), 5, 3, usize::from(offset != 3));
     }
@@ -102,7 +102,7 @@ async fn what_is_kept_is_bounded_and_the_oldest_goes() {
     let data = tempfile::tempdir().unwrap();
     let journal = journal(data.path(), &["e"]).await;
     let provenance = open(data.path(), &journal, 12 << 20);
-    let mut recorder = Recorder::new(Some(provenance.clone()));
+    let mut recorder = Recorder::new(Some(provenance.clone()), None);
     let id = |n: u64| format!("evt_{n}");
     for n in 0..400_000 {
         recorder.routed(Some(n), &event(&id(n)), n, 1, 1);

@@ -7,11 +7,22 @@ import { ago, bytes, count, perSecond, seconds } from "./format.js";
 import { laneHealth } from "./flow.js";
 import * as history from "./history.js";
 import * as metrics from "./metrics.js";
-import { button, empty, figures, health, panel } from "./parts.js";
+import { button, empty, figures, health, panel, table } from "./parts.js";
 
 const BREAKER = { closed: "closed", half_open: "half open, one is tried", open: "open, nothing is tried" };
 
 const latency = (name, q) => seconds(metrics.quantile("stagewire_publish_latency_seconds", { backend: name }, q));
+
+const CONSUMERS = [{ name: "Reads from it" }, { name: "Behind", kind: "number" }, { name: "Not acknowledged", kind: "number" }, { name: "Looked at" }];
+
+const known = (n) => (n === null ? "not known" : count(n));
+
+/** Who reads from a backend, where its settings name them. */
+const consumers = (all) =>
+  table("Consumers, as the broker says", CONSUMERS, all.map(({ name, lag, pending, at_ms: at, error }) => ({
+    key: name,
+    cells: [name, error ? "" : known(lag), error ? "" : known(pending), error ? h("span", { class: "bad" }, error) : `${ago(at)} ago`],
+  })), { class: "rows" });
 
 function card(lane) {
   const { name, address, breaker, error, since_ms: since, queued, overflow_bytes: overflow, full, delivered, retries, dead } = lane;
@@ -34,6 +45,7 @@ function card(lane) {
     ["Breaker", BREAKER[breaker] || breaker, breaker === "closed" ? null : "warn"],
     ["Delivered in all", count(delivered)], ["Retries", count(retries)], ["Given up", dead > 0 ? h("a", { href: "#/dead-letters" }, count(dead)) : "0", more(dead)],
   ], { class: "figures steady" }),
+  lane.consumers?.length > 0 && consumers(lane.consumers),
   h("div", { class: "charts" },
     chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: failed[0], kind: "bad", series: failed[1] }], "/s"),
     chart("Queued events", [{ label: "queued", series: series("queued") }])));

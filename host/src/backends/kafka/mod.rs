@@ -6,6 +6,7 @@
 //! before the lane makes a new one. Where a later event of a key is in the topic already, it is not reported as
 //! confirmed but sent again behind the earlier one.
 
+mod groups;
 mod reports;
 mod rounds;
 mod settings;
@@ -31,7 +32,7 @@ use self::reports::{Listener, Place};
 use self::rounds::Rounds;
 use self::words::Words;
 use super::content::Content;
-use super::{Backend, Failure, Item, Outcomes, Receipt};
+use super::{Backend, Failure, Item, Outcomes, Receipt, Watched};
 use crate::Event;
 use crate::names::BackendName;
 use crate::protocol::kafka;
@@ -111,7 +112,7 @@ impl Cluster {
         let first = listener.listen_for(items.len());
         let mut unsent = Vec::new();
         for (index, item) in items.iter().enumerate() {
-            match self.produce(producer, &item.event, first.wrapping_add(index)) {
+            match self.produce(producer, item, first.wrapping_add(index)) {
                 Ok(()) => {}
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => unsent.push((index, Verdict::TooLarge)),
                 Err(code) => {
@@ -126,7 +127,8 @@ impl Cluster {
         unsent
     }
 
-    fn produce(&self, producer: &Producer, event: &Event, number: usize) -> Result<(), RDKafkaErrorCode> {
+    fn produce(&self, producer: &Producer, item: &Item, number: usize) -> Result<(), RDKafkaErrorCode> {
+        let event = &item.event;
         let encoded = match self.settings.content {
             Content::Structured => kafka::encode_structured(event),
             Content::Binary => kafka::encode_binary(event),
@@ -134,6 +136,9 @@ impl Cluster {
         let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
         for (name, value) in &encoded.headers {
             headers = headers.insert(Header { key: name, value: Some(&**value) });
+        }
+        for (name, value) in item.trace_headers() {
+            headers = headers.insert(Header { key: name, value: Some(&value) });
         }
         let key = self.key(event);
         let record = BaseRecord {
@@ -233,6 +238,14 @@ impl Backend for Cluster {
             rounds.settle(round, outcomes);
         }
         rounds.outcomes()
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("kafka", self.settings.topic.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        groups::watched(&self.settings)
     }
 
     async fn close(&mut self) {

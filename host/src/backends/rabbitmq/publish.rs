@@ -4,17 +4,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, PublisherConfirm};
 use tokio::time::Instant;
 
-use super::{Rabbitmq, connection, refusal};
-use crate::Event;
+use super::{Rabbitmq, connection, queues, refusal};
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, Watched};
 use crate::names::BackendName;
 use crate::protocol::amqp;
 
@@ -76,7 +75,8 @@ impl Publisher {
         Self { name, address, settings, uri, routing_key, open: None, largest: None }
     }
 
-    fn message(&self, event: &Event) -> Result<Message, Failure> {
+    fn message(&self, item: &Item) -> Result<Message, Failure> {
+        let event = &item.event;
         let filled =
             self.routing_key.fill(event, |value| value.to_owned().into()).map_err(Failure::Reject)?;
         let routing_key = ShortString::try_new(filled).map_err(|_| {
@@ -95,6 +95,13 @@ impl Publisher {
         let mut properties = properties.with_delivery_mode(mode);
         if let Ok(id) = ShortString::try_new(event.id()) {
             properties = properties.with_message_id(id);
+        }
+        if item.trace.is_some() {
+            let mut headers = properties.headers().clone().unwrap_or_default();
+            for (name, value) in item.trace_headers() {
+                headers.insert(name.into(), AMQPValue::LongString(value.into()));
+            }
+            properties = properties.with_headers(headers);
         }
         Ok(Message { routing_key, properties, body })
     }
@@ -120,9 +127,9 @@ impl Publisher {
     }
 
     /// Hands one event to the client, over a channel that works.
-    async fn send(&self, open: &mut Open, event: &Event) -> Result<Sent, Failure> {
+    async fn send(&self, open: &mut Open, item: &Item) -> Result<Sent, Failure> {
         self.channel(open).await?;
-        let message = self.message(event)?;
+        let message = self.message(item)?;
         let options =
             BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
         let deadline = Instant::now() + self.settings.timeout.0;
@@ -221,7 +228,7 @@ impl Backend for Publisher {
         while let Some(turn) = window.next() {
             match turn {
                 Turn::Send(index) => {
-                    let sent = self.send(&mut open, &batch[index].event).await;
+                    let sent = self.send(&mut open, &batch[index]).await;
                     window.sent(index, sent);
                 }
                 Turn::Wait(index, sent) => {
@@ -233,6 +240,14 @@ impl Backend for Publisher {
         self.open = Some(open);
         let outcomes = window.outcomes().into_iter();
         outcomes.map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("rabbitmq", self.settings.exchange.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        queues::watched(&self.settings, &self.uri, &self.address)
     }
 
     async fn close(&mut self) {

@@ -10,7 +10,6 @@ use redis::{Cmd, Pipeline};
 use super::super::template::Template;
 use super::super::{Failure, Item};
 use super::settings::{Layout, RedisStreams};
-use crate::Event;
 use crate::journal::now_ms;
 use crate::protocol::{json, redis as binding};
 
@@ -72,7 +71,7 @@ impl Entries {
         let mut document = Vec::new();
         for (item, stream) in items.iter().zip(streams) {
             let Ok(stream) = stream else { continue };
-            self.add(&mut pipeline, stream, &item.event, &mut document);
+            self.add(&mut pipeline, stream, item, &mut document);
             if self.ttl_seconds > 0 && !self.touched.contains(stream) {
                 self.touched.insert(Arc::clone(stream));
             }
@@ -81,7 +80,8 @@ impl Entries {
         pipeline
     }
 
-    fn add(&self, pipeline: &mut Pipeline, stream: &str, event: &Event, document: &mut Vec<u8>) {
+    fn add(&self, pipeline: &mut Pipeline, stream: &str, item: &Item, document: &mut Vec<u8>) {
+        let event = &item.event;
         // To measure: growing it bit by bit cost more than the rest of the encoding.
         let mut command = Cmd::with_capacity(16, event.record().len() + stream.len() + 512);
         command.arg("XADD").arg(stream);
@@ -94,6 +94,10 @@ impl Entries {
                 document.clear();
                 json::encode(event, document);
                 command.arg("event").arg(&document[..]);
+                // Beside the event, as a transport's headers are. Where attributes are fields the names are taken.
+                for (name, value) in item.trace_headers() {
+                    command.arg(name).arg(value);
+                }
             }
             Layout::Attributes => {
                 for (name, value) in binding::fields(event) {

@@ -3,6 +3,7 @@
 mod connection;
 mod entries;
 mod find;
+mod groups;
 mod place;
 mod publish;
 mod settings;
@@ -19,7 +20,7 @@ use self::entries::Entries;
 use self::place::{Place, Way};
 pub use self::settings::{Cluster, ConnectionPool, Layout, RedisStreams, Sentinel};
 use super::template::Template;
-use super::{Backend, Failure, Item, Outcomes};
+use super::{Backend, Failure, Item, Outcomes, Watched};
 use crate::names::BackendName;
 
 struct Redis {
@@ -83,6 +84,14 @@ impl Backend for Redis {
         let outcomes = self.publish_to(&mut server, batch).await;
         self.server = Some(server);
         outcomes.into_iter().map(|outcome| outcome.map_err(|failure| failure.of(&self.name))).collect()
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("redis", self.settings.stream_name.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        groups::watched(&self.settings, &self.way, &self.login)
     }
 
     async fn close(&mut self) {

@@ -82,7 +82,7 @@ async fn one_stream_of_several_that_is_none_stops_its_keys_alone() {
     let mut backend =
         connected(RedisStreams { stream_name: "by.{subject}".into(), ..settings(&server) }).await;
     let mut batch = items(0..14);
-    batch.push(Item { event: Event::builder("homeless", "s", "t").build().unwrap(), key: 99 });
+    batch.push(Item { event: Event::builder("homeless", "s", "t").build().unwrap(), key: 99, trace: None });
     let outcomes = backend.publish(&batch).await;
     assert!(matches!(&outcomes[3], Err(Failure::Unroutable(text)) if text.contains("is no stream")));
     assert_eq!(outcomes[10], Err(Failure::Held));

@@ -11,7 +11,6 @@ use futures_util::stream::FuturesUnordered;
 
 use super::signature::{Signer, message_id};
 use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
-use crate::Event;
 use crate::backends::parts::Parts;
 use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost, untrusted};
 use crate::protocol::{http, json};
@@ -59,25 +58,31 @@ impl Receiver {
         }
     }
 
-    async fn post_event(&self, event: &Event) -> Result<Receipt, Failure> {
-        let (headers, body) = match self.mode {
+    async fn post_event(&self, item: &Item) -> Result<Receipt, Failure> {
+        let event = &item.event;
+        let (mut headers, body) = match self.mode {
             WebhookMode::Binary => http::encode_binary_as(event, self.encoding),
             WebhookMode::Structured => {
                 let mut document = Vec::new();
                 json::encode(event, &mut document);
                 (content_type("application/cloudevents+json; charset=utf-8"), document.into())
             }
-            WebhookMode::Batched => return self.post_batch(&[event]).await,
+            WebhookMode::Batched => return self.post_batch(std::slice::from_ref(item)).await,
         };
+        go_on(item, &mut headers);
         self.post(&message_id(event.id()), headers, body).await
     }
 
-    async fn post_batch(&self, events: &[&Event]) -> Result<Receipt, Failure> {
+    async fn post_batch(&self, items: &[Item]) -> Result<Receipt, Failure> {
         let mut document = Vec::new();
-        json::encode_batch(events.iter().copied(), &mut document);
-        let headers = content_type("application/cloudevents-batch+json; charset=utf-8");
-        let first = events.first().map(|event| message_id(event.id())).unwrap_or_default();
-        self.post(&format!("{first}+{}", events.len() - 1), headers, document.into()).await
+        json::encode_batch(items.iter().map(|item| &item.event), &mut document);
+        let mut headers = content_type("application/cloudevents-batch+json; charset=utf-8");
+        // A request has one place for a trace; of several events each has its own in its attributes.
+        if let [item] = items {
+            go_on(item, &mut headers);
+        }
+        let first = items.first().map(|item| message_id(item.event.id())).unwrap_or_default();
+        self.post(&format!("{first}+{}", items.len() - 1), headers, document.into()).await
     }
 
     async fn post(&self, id: &str, mut headers: HeaderMap, body: Bytes) -> Result<Receipt, Failure> {
@@ -118,8 +123,7 @@ impl Receiver {
         let mut outcomes = Vec::with_capacity(indices.len());
         let mut failed = false;
         for index in indices {
-            let outcome =
-                if failed { Err(Failure::Held) } else { self.post_event(&batch[index].event).await };
+            let outcome = if failed { Err(Failure::Held) } else { self.post_event(&batch[index]).await };
             // A rejected event is out of the way; the next of its key may go.
             failed |= outcome.as_ref().is_err_and(Failure::holds_up);
             outcomes.push((index, outcome));
@@ -152,6 +156,16 @@ impl Receiver {
     }
 }
 
+/// Tells the receiver which span to go on with (W3C Trace Context 3).
+fn go_on(item: &Item, headers: &mut HeaderMap) {
+    for (name, value) in item.trace_headers() {
+        // What the event's own `tracestate` holds may be no header's value.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
 fn content_type(kind: &'static str) -> HeaderMap {
     HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
 }
@@ -173,8 +187,7 @@ impl Backend for Receiver {
         }
         let mut parts = Parts::new(batch, REQUEST);
         while let Some(part) = parts.next() {
-            let events: Vec<&Event> = part.iter().map(|item| &item.event).collect();
-            let outcomes = match self.post_batch(&events).await {
+            let outcomes = match self.post_batch(part).await {
                 // One that is hopeless must not take the others with it.
                 Err(Failure::Reject(_)) if part.len() > 1 => self.post_keys(part).await,
                 outcome => vec![outcome; part.len()],
@@ -182,6 +195,10 @@ impl Backend for Receiver {
             parts.settle(outcomes);
         }
         parts.outcomes()
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("http", self.address.clone())
     }
 
     fn rate(&self) -> Option<f64> {

@@ -46,13 +46,14 @@ impl HttpIngress {
     }
 }
 
-/// Listens and serves until `stop`.
+/// Listens and serves until `stop`. Where nothing is `traced`, nobody is told of a request's trace.
 ///
 /// # Errors
 /// Why it cannot listen there or with that certificate, and the mend.
 pub async fn serve(
     settings: &settings::Host,
     intake: Arc<dyn Intake>,
+    traced: bool,
     stop: CancellationToken,
 ) -> Result<HttpIngress, String> {
     let listen = settings.listen;
@@ -62,7 +63,7 @@ pub async fn serve(
     let listener = TcpListener::bind(listen).await.map_err(cannot)?;
     let local_addr = listener.local_addr().map_err(cannot)?;
     let door = Door {
-        service: Arc::new(Service::new(&settings.http, intake)),
+        service: Arc::new(Service::new(&settings.http, intake, traced)),
         tls,
         read_timeout: settings.http.read_timeout.0,
         connections: Arc::new(Semaphore::new(settings.http.max_connections.min(Semaphore::MAX_PERMITS))),
