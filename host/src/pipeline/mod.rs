@@ -47,6 +47,21 @@ impl Journey {
     fn route(&self) -> &Route {
         &self.snapshot.routes[self.route]
     }
+
+    /// The same for one more lane.
+    fn shared(&mut self) -> Self {
+        let Self { snapshot, event, owed, scope, .. } = self;
+        let (snapshot, event, owed, scope) =
+            (Arc::clone(snapshot), event.clone(), owed.share(), scope.clone());
+        Self { snapshot, event, owed, scope, ..*self }
+    }
+
+    /// As a lane gets it.
+    fn outgoing(self) -> Outgoing {
+        let (route, identity) = (self.route().name.clone(), self.owed.identity());
+        let Self { event, key, at_ms, owed, .. } = self;
+        Outgoing { event, key, at_ms, route, identity, owed }
+    }
 }
 
 /// One thread's share of the events.
@@ -61,6 +76,8 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     /// How many workers share the keys.
     workers: u64,
+    /// The routes and steps of the event at hand.
+    ways: Vec<(usize, usize)>,
 }
 
 /// How often lanes that were full are looked at.
@@ -87,6 +104,7 @@ impl Worker {
             recorder,
             metrics,
             workers: workers as u64,
+            ways: Vec::new(),
         }
     }
 
@@ -143,30 +161,34 @@ impl Worker {
 
     /// Sends an event along the routes that it takes. Whether there is one.
     fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
-        let Accepted { event, key, at_ms, owed, scope } = accepted;
-        let mut routes = 0;
-        for (route, step) in snapshot.ways(&event, &scope) {
-            routes += 1;
-            let journey = Journey {
-                snapshot: Arc::clone(snapshot),
-                route,
-                step,
-                event: event.clone(),
-                key,
-                at_ms,
-                tries: 0,
-                owed: owed.clone(),
-                scope: scope.clone(),
-            };
-            self.depart(journey);
+        let Accepted { event, key, at_ms, mut owed, scope } = accepted;
+        let mut ways = std::mem::take(&mut self.ways);
+        ways.extend(snapshot.ways(&event, &scope));
+        self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, ways.len());
+        let last = ways.pop();
+        let journey = |(route, step), event, owed, scope| Journey {
+            snapshot: Arc::clone(snapshot),
+            route,
+            step,
+            event,
+            key,
+            at_ms,
+            tries: 0,
+            owed,
+            scope,
+        };
+        for way in ways.drain(..) {
+            self.depart(journey(way, event.clone(), owed.share(), scope.clone()));
         }
-        let matched = routes > 0;
-        self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
-        // A dead letter whose route has gone stays where it is.
-        if matched || !matches!(scope, Scope::Route(..)) {
-            owed.settle();
+        self.ways = ways;
+        match last {
+            // Nearly always the only one: nothing is shared, and so nothing counted.
+            Some(way) => self.depart(journey(way, event, owed, scope)),
+            // A dead letter whose route has gone stays where it is.
+            None if matches!(scope, Scope::Route(..)) => {}
+            None => owed.settle(),
         }
-        matched
+        last.is_some()
     }
 
     /// Reads again, for lanes that were full and have room now, what they missed.
@@ -220,21 +242,13 @@ impl Worker {
     }
 
     /// Several events, or a changed one, came out of a step.
-    fn fork(&mut self, journey: Journey, events: Vec<Event>) {
+    fn fork(&mut self, mut journey: Journey, events: Vec<Event>) {
         for event in events {
-            let Journey { ref snapshot, route, step, key, at_ms, ref owed, ref scope, .. } = journey;
-            let (snapshot, owed, scope) = (Arc::clone(snapshot), owed.clone(), scope.clone());
-            self.depart(Journey {
-                snapshot,
-                route,
-                step: step + 1,
-                event,
-                key,
-                at_ms,
-                tries: 0,
-                owed,
-                scope,
-            });
+            let (snapshot, owed, scope) =
+                (Arc::clone(&journey.snapshot), journey.owed.share(), journey.scope.clone());
+            let Journey { route, step, key, at_ms, .. } = journey;
+            let step = step + 1;
+            self.depart(Journey { snapshot, route, step, event, key, at_ms, tries: 0, owed, scope });
         }
         journey.owed.settle();
     }
@@ -288,28 +302,25 @@ impl Worker {
         self.outbox.bury(letter, journey.owed);
     }
 
-    fn deliver(&mut self, journey: Journey) {
-        self.outbox.follow(&journey.snapshot);
-        let route = &journey.snapshot.routes[journey.route];
-        let identity = journey.owed.identity();
-        let mut lanes = 0;
+    fn deliver(&mut self, mut journey: Journey) {
+        let snapshot = Arc::clone(&journey.snapshot);
+        self.outbox.follow(&snapshot);
+        let (mut lanes, mut last) = (0, None);
+        let route = &snapshot.routes[journey.route];
         for lane in &route.lanes {
-            if !self.is_for(&journey, &journey.snapshot.lanes[*lane]) {
+            if !self.is_for(&journey, &snapshot.lanes[*lane]) {
                 continue;
             }
-            let outgoing = Outgoing {
-                event: journey.event.clone(),
-                key: journey.key,
-                at_ms: journey.at_ms,
-                route: route.name.clone(),
-                identity,
-                owed: journey.owed.clone(),
-            };
-            self.outbox.send(*lane, outgoing);
             lanes += 1;
+            if let Some(lane) = last.replace(*lane) {
+                self.outbox.send(lane, journey.shared().outgoing());
+            }
         }
-        self.recorder.sent(identity, route.name.as_str(), lanes);
-        journey.owed.settle();
+        self.recorder.sent(journey.owed.identity(), route.name.as_str(), lanes);
+        match last {
+            Some(lane) => self.outbox.send(lane, journey.outgoing()),
+            None => journey.owed.settle(),
+        }
     }
 
     /// Whether the lane is to get it now; one that is behind gets it when it is read again.
