@@ -34,7 +34,7 @@ pub use backlog::Backlog;
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
 pub use lag::Lag;
 pub use ledger::Owed;
-pub use log::{LogError, LogOptions, SegmentLog, Spot};
+pub use log::{LogError, LogOptions, SegmentLog, Spot, Unwritten};
 pub use reader::{SegmentReader, read_at, read_spots};
 pub use repair::{Report, SegmentReport, check, repair};
 
