@@ -94,7 +94,12 @@ pub enum Receipt {
     #[default]
     Confirmed,
     /// The id of its entry (Redis Streams).
-    Entry(String),
+    Entry {
+        /// Milliseconds of Unix time, by the server's clock.
+        millis: u64,
+        /// Its number among those of the same millisecond.
+        number: u64,
+    },
     /// Its partition and its offset there (Kafka); with `acks: 0` nobody knows the offset.
     Partition {
         /// From 0.
@@ -131,7 +136,12 @@ impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Confirmed => Ok(()),
-            Self::Entry(id) => f.write_str(id),
+            Self::Entry { millis, number } => {
+                // Once for each event that is confirmed: faster than by `write!`.
+                f.write_str(itoa::Buffer::new().format(*millis))?;
+                f.write_str("-")?;
+                f.write_str(itoa::Buffer::new().format(*number))
+            }
             Self::Partition { partition, offset: Some(offset) } => {
                 write!(f, "partition {partition}, offset {offset}")
             }

@@ -32,7 +32,7 @@ impl Publisher {
     /// Settles what is confirmed, gives back what is to be tried again, and returns what is given up.
     pub(super) fn sort(
         &mut self,
-        batch: Vec<Pending>,
+        batch: impl Iterator<Item = Pending>,
         outcomes: Outcomes,
         tries: &[Option<Try>],
         policy: &Policy,
@@ -44,7 +44,7 @@ impl Publisher {
             Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
         });
         let outcomes = outcomes.into_iter().chain(missing);
-        for (index, (pending, outcome)) in batch.into_iter().zip(outcomes).enumerate() {
+        for (index, (pending, outcome)) in batch.zip(outcomes).enumerate() {
             let failure = match outcome {
                 Ok(receipt) => {
                     sorted.confirmed += 1;
@@ -121,6 +121,8 @@ impl Publisher {
         self.show_breaker();
         if confirmed > 0 {
             self.failures = 0;
+            self.shared.delivered.fetch_add(confirmed, Ordering::Relaxed);
+            self.shared.metrics.published.inc_by(confirmed);
         }
         if let Some(failure) = lost {
             self.connected = false;
@@ -153,8 +155,6 @@ impl Publisher {
             let place = (route.as_str(), self.shared.name.as_str());
             self.recorder.delivered(identity, place, tries + 1, (at_ms, latency_ms), &self.receipt);
         }
-        self.shared.delivered.fetch_add(1, Ordering::Relaxed);
-        self.shared.metrics.published.inc();
         if policy.track_latency {
             self.shared.metrics.confirmed(Duration::from_millis(latency_ms).as_secs_f64(), trace);
             if let Some(age) = age(&event, at_ms) {

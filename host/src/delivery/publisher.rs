@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::breaker::{Allowed, Breaker};
 use super::burial::Burial;
 use super::lane::Shared;
-use super::pending::{Pending, Pendings};
+use super::pending::{Pending, Pendings, Rest};
 use super::rate::Bucket;
 use super::watching::Watching;
 use super::{BreakerState, Outgoing, Policy, State, pause};
@@ -281,20 +281,19 @@ impl Publisher {
             }
         }
         let tries = self.tries(&batch);
-        let item = |(index, pending): (usize, &Pending)| Item {
-            event: pending.outgoing.event.clone(),
-            key: pending.outgoing.key,
-            trace: tries.get(index).copied().flatten().map(|this| this.context),
+        // Handed over and back: a clone would be two counts of references more for each event.
+        let apart = |(index, pending): (usize, Pending)| {
+            pending.apart(tries.get(index).copied().flatten().map(|this| this.context))
         };
-        let items: Vec<Item> = batch.iter().enumerate().map(item).collect();
+        let (items, rests): (Vec<Item>, Vec<Rest>) = batch.into_iter().enumerate().map(apart).unzip();
         self.bucket.spend(items.len());
         let begun = (!tries.is_empty()).then(|| Publish::begin(items.len()));
         let outcomes = self.target.backend.publish(&items).await;
-        drop(items);
         if let Some(publish) = begun {
-            self.trace(&batch, &tries, &outcomes, publish.end());
+            self.trace(&items, &rests, &tries, &outcomes, publish.end());
         }
-        let given_up = self.sort(batch, outcomes, &tries, policy);
+        let again = items.into_iter().zip(rests).map(Pending::of);
+        let given_up = self.sort(again, outcomes, &tries, policy);
         self.burial.bury(given_up, policy.given_up, &mut self.recorder).await;
         self.recorder.flush();
         self.count_pending(0);
@@ -313,11 +312,18 @@ impl Publisher {
     }
 
     /// Notes what became of the tries, and the publish that several of them were in.
-    fn trace(&mut self, batch: &[Pending], tries: &[Option<Try>], outcomes: &Outcomes, publish: Publish) {
+    fn trace(
+        &mut self,
+        items: &[Item],
+        rests: &[Rest],
+        tries: &[Option<Try>],
+        outcomes: &Outcomes,
+        publish: Publish,
+    ) {
         let mut traced: Vec<Context> = Vec::new();
-        for ((pending, this), outcome) in batch.iter().zip(tries).zip(outcomes) {
+        for (((item, rest), this), outcome) in items.iter().zip(rests).zip(tries).zip(outcomes) {
             let Some(this) = this.filter(|this| this.recorded().is_some()) else { continue };
-            let about = (&pending.outgoing.event, &pending.outgoing.route);
+            let about = (&item.event, &rest.route);
             let outcome = match outcome {
                 Ok(receipt) => Ok(receipt.to_string()),
                 Err(failure) => match failure.class() {
@@ -326,7 +332,7 @@ impl Publisher {
                     None => continue,
                 },
             };
-            let tried = (publish, pending.tries + 1);
+            let tried = (publish, rest.tries + 1);
             self.recorder.spans.tried(this, about, &self.destination, tried, outcome);
             traced.push(this.context);
         }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Outgoing;
 use crate::Event;
-use crate::journal::{Backlog, LogError, Owed};
+use crate::journal::{Backlog, LogError, Owed, Unwritten};
 use crate::names::RouteName;
 
 /// Head of an overflow record: `u64 at_ms · u64 key · u64 offset in the journal, from 1 on · u16 length of the route's name`, then
@@ -143,6 +143,12 @@ impl Queue {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What went to disk since the last call, for the system to begin to write.
+    pub(super) fn unwritten(&mut self) -> Option<Unwritten> {
+        // Without it the next sync has more to do.
+        self.overflow.as_mut().and_then(|overflow| overflow.unwritten().ok().flatten())
     }
 
     /// Takes the next events out.

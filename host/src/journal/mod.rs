@@ -34,7 +34,7 @@ pub use backlog::Backlog;
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
 pub use lag::Lag;
 pub use ledger::Owed;
-pub use log::{LogError, LogOptions, SegmentLog, Spot};
+pub use log::{LogError, LogOptions, SegmentLog, Spot, Unwritten};
 pub use reader::{SegmentReader, read_at, read_spots};
 pub use repair::{Report, SegmentReport, check, repair};
 
@@ -196,10 +196,25 @@ pub struct Stats {
     pub writable: Result<(), String>,
 }
 
+/// What is said of the log to whoever asks: the log itself is locked as long as an fsync takes.
+#[derive(Clone, Copy)]
+struct Outline {
+    first: u64,
+    segments: usize,
+    bytes: u64,
+}
+
+impl Outline {
+    fn of(log: &SegmentLog) -> Self {
+        Self { first: log.first_offset(), segments: log.segments(), bytes: log.bytes() }
+    }
+}
+
 struct Shared {
     dir: PathBuf,
     options: Options,
     log: Mutex<SegmentLog>,
+    outline: Mutex<Outline>,
     ledger: Arc<Ledger>,
     next: Arc<AtomicU64>,
     feeds: OnceLock<Vec<Arc<Feed>>>,
@@ -262,6 +277,7 @@ impl Journal {
             ledger: Arc::new(Ledger::new(cursor, owed_bytes)),
             next: Arc::new(log.next_offset().into()),
             offered: log.next_offset().into(),
+            outline: Mutex::new(Outline::of(&log)),
             log: Mutex::new(log),
             feeds: OnceLock::new(),
             unwritable: Mutex::new(None),
@@ -354,12 +370,9 @@ impl Journal {
 
     /// What the journal says of itself.
     pub fn stats(&self) -> Stats {
-        let Shared { ledger, next, log, .. } = &*self.shared;
+        let Shared { ledger, next, outline, .. } = &*self.shared;
         let (cursor, next) = (ledger.cursor(), next.load(Ordering::Acquire));
-        let (first, segments, bytes) = {
-            let log = log.lock();
-            (log.first_offset(), log.segments(), log.bytes())
-        };
+        let Outline { first, segments, bytes } = *outline.lock();
         Stats {
             first,
             next,

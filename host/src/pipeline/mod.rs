@@ -55,6 +55,21 @@ impl Journey {
     fn route(&self) -> &Route {
         &self.snapshot.routes[self.route]
     }
+
+    /// The same for one more lane.
+    fn shared(&mut self) -> Self {
+        let Self { snapshot, event, owed, scope, .. } = self;
+        let (snapshot, event, owed, scope) =
+            (Arc::clone(snapshot), event.clone(), owed.share(), scope.clone());
+        Self { snapshot, event, owed, scope, way: None, ..*self }
+    }
+
+    /// As a lane gets it.
+    fn outgoing(self) -> Outgoing {
+        let (route, identity) = (self.route().name.clone(), self.owed.identity());
+        let Self { event, key, at_ms, owed, .. } = self;
+        Outgoing { event, key, at_ms, route, identity, owed }
+    }
 }
 
 /// One thread's share of the events.
@@ -68,6 +83,8 @@ pub struct Worker {
     suspension: Suspension,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// The routes and steps of the event at hand.
+    ways: Vec<(usize, usize)>,
 }
 
 /// How often lanes that were full are looked at.
@@ -99,6 +116,7 @@ impl Worker {
             suspension: Suspension::default(),
             recorder,
             metrics,
+            ways: Vec::new(),
         }
     }
 
@@ -173,45 +191,59 @@ impl Worker {
     }
 
     /// Sends an event along the routes that it takes. Whether there is one.
-    fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
-        let Accepted { event, key, at_ms, owed, scope } = accepted;
+    fn set_out(&mut self, snapshot: &Shared, mut accepted: Accepted) -> bool {
+        let Accepted { event, key, at_ms, scope, .. } = &accepted;
         let again = matches!(scope, Scope::Lane(_));
-        let mut routes = 0;
-        for (index, step) in snapshot.ways(&event, at_ms, &scope) {
-            let route = &snapshot.routes[index];
-            if again && !self.was_mine(route, &event, key) {
-                continue;
-            }
-            routes += 1;
-            let way = self.recorder.spans.set_out(&event, owed.identity(), &route.name, snapshot.generation);
-            let way = if again { way.map(Way::once_more) } else { way };
-            let journey = Journey {
-                snapshot: Arc::clone(snapshot),
-                route: index,
-                step,
-                event: event.clone(),
-                key: route.key(&event, key),
-                at_ms,
-                tries: 0,
-                owed: owed.clone(),
-                scope: scope.clone(),
-                way,
-            };
-            let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
-            match owed.offset().filter(|_| ordered) {
-                Some(offset) => self.handover.hand(offset, journey),
-                None => self.enter(journey),
-            }
+        let mut ways = std::mem::take(&mut self.ways);
+        ways.extend(snapshot.ways(event, *at_ms, scope));
+        if again {
+            ways.retain(|(route, _)| self.was_mine(&snapshot.routes[*route], event, *key));
         }
-        let matched = routes > 0;
-        if matched || !again {
-            self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
+        if !ways.is_empty() || !again {
+            let identity = accepted.owed.identity();
+            self.recorder.routed(identity, event, *at_ms, snapshot.generation, ways.len());
         }
-        // A dead letter whose route has gone stays where it is.
-        if matched || !matches!(scope, Scope::Route(..)) {
-            owed.settle();
+        let last = ways.pop();
+        for way in ways.drain(..) {
+            let (event, scope) = (accepted.event.clone(), accepted.scope.clone());
+            let one_more = Accepted { event, owed: accepted.owed.share(), scope, ..accepted };
+            self.lead(snapshot, way, one_more);
         }
-        matched
+        self.ways = ways;
+        match last {
+            // Nearly always the only one: nothing is shared, and so nothing counted.
+            Some(way) => self.lead(snapshot, way, accepted),
+            // A dead letter whose route has gone stays where it is.
+            None if matches!(accepted.scope, Scope::Route(..)) => {}
+            None => accepted.owed.settle(),
+        }
+        last.is_some()
+    }
+
+    /// Sends an event along one route, from a step on.
+    fn lead(&mut self, snapshot: &Shared, (index, step): (usize, usize), accepted: Accepted) {
+        let Accepted { event, key, at_ms, owed, scope } = accepted;
+        let route = &snapshot.routes[index];
+        let way = self.recorder.spans.set_out(&event, owed.identity(), &route.name, snapshot.generation);
+        let way = if matches!(scope, Scope::Lane(_)) { way.map(Way::once_more) } else { way };
+        let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
+        let offset = owed.offset().filter(|_| ordered);
+        let journey = Journey {
+            snapshot: Arc::clone(snapshot),
+            route: index,
+            step,
+            key: route.key(&event, key),
+            event,
+            at_ms,
+            tries: 0,
+            owed,
+            scope,
+            way,
+        };
+        match offset {
+            Some(offset) => self.handover.hand(offset, journey),
+            None => self.enter(journey),
+        }
     }
 
     /// Reads again, for lanes that were full and have room now, what they missed.
@@ -318,20 +350,11 @@ impl Worker {
     fn fork(&mut self, mut journey: Journey, mut events: Vec<Event>) {
         let mut ways = Way::split(journey.way.take(), &mut events).into_iter();
         for event in events {
-            let Journey { ref snapshot, route, step, key, at_ms, ref owed, ref scope, .. } = journey;
-            let (snapshot, owed, scope) = (Arc::clone(snapshot), owed.clone(), scope.clone());
-            self.depart(Journey {
-                snapshot,
-                route,
-                step: step + 1,
-                event,
-                key,
-                at_ms,
-                tries: 0,
-                owed,
-                scope,
-                way: ways.next().flatten(),
-            });
+            let (snapshot, owed, scope) =
+                (Arc::clone(&journey.snapshot), journey.owed.share(), journey.scope.clone());
+            let Journey { route, step, key, at_ms, .. } = journey;
+            let (step, way) = (step + 1, ways.next().flatten());
+            self.depart(Journey { snapshot, route, step, event, key, at_ms, tries: 0, owed, scope, way });
         }
         journey.owed.settle();
     }
@@ -387,29 +410,26 @@ impl Worker {
         self.outbox.bury(letter, journey.owed);
     }
 
-    fn deliver(&mut self, journey: Journey) {
-        self.outbox.follow(&journey.snapshot);
-        let route = &journey.snapshot.routes[journey.route];
-        let identity = journey.owed.identity();
-        let mut lanes = 0;
+    fn deliver(&mut self, mut journey: Journey) {
+        let snapshot = Arc::clone(&journey.snapshot);
+        self.outbox.follow(&snapshot);
+        let (mut lanes, mut last) = (0, None);
+        let route = &snapshot.routes[journey.route];
         for lane in &route.lanes {
-            if !self.is_for(&journey, &journey.snapshot.lanes[*lane]) {
+            if !self.is_for(&journey, &snapshot.lanes[*lane]) {
                 continue;
             }
-            let outgoing = Outgoing {
-                event: journey.event.clone(),
-                key: journey.key,
-                at_ms: journey.at_ms,
-                route: route.name.clone(),
-                identity,
-                owed: journey.owed.clone(),
-            };
-            self.outbox.send(*lane, outgoing);
             lanes += 1;
+            if let Some(lane) = last.replace(*lane) {
+                self.outbox.send(lane, journey.shared().outgoing());
+            }
         }
-        self.recorder.sent(identity, route.name.as_str(), lanes);
-        self.recorder.spans.end(journey.way, "sent", lanes, None);
-        journey.owed.settle();
+        self.recorder.sent(journey.owed.identity(), route.name.as_str(), lanes);
+        self.recorder.spans.end(journey.way.take(), "sent", lanes, None);
+        match last {
+            Some(lane) => self.outbox.send(lane, journey.outgoing()),
+            None => journey.owed.settle(),
+        }
     }
 
     /// Whether the lane is to get it now; one that is behind gets it when it is read again.

@@ -35,7 +35,7 @@ use super::content::Content;
 use super::{Backend, Failure, Item, Outcomes, Receipt, Watched};
 use crate::Event;
 use crate::names::BackendName;
-use crate::protocol::kafka;
+use crate::protocol::{json, kafka};
 
 type Producer = ThreadedProducer<Listener>;
 
@@ -110,9 +110,9 @@ impl Cluster {
     fn enqueue(&self, producer: &Producer, items: &[Item]) -> Vec<(usize, Verdict)> {
         let listener = producer.client().context();
         let first = listener.listen_for(items.len());
-        let mut unsent = Vec::new();
+        let (mut unsent, mut document) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
-            match self.produce(producer, item, first.wrapping_add(index)) {
+            match self.produce(producer, item, first.wrapping_add(index), &mut document) {
                 Ok(()) => {}
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => unsent.push((index, Verdict::TooLarge)),
                 Err(code) => {
@@ -127,24 +127,40 @@ impl Cluster {
         unsent
     }
 
-    fn produce(&self, producer: &Producer, item: &Item, number: usize) -> Result<(), RDKafkaErrorCode> {
+    /// Hands over one event. librdkafka copies what it is given: `document` serves again.
+    fn produce(
+        &self,
+        producer: &Producer,
+        item: &Item,
+        number: usize,
+        document: &mut Vec<u8>,
+    ) -> Result<(), RDKafkaErrorCode> {
         let event = &item.event;
-        let encoded = match self.settings.content {
-            Content::Structured => kafka::encode_structured(event),
-            Content::Binary => kafka::encode_binary(event),
-        };
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (name, value) in &encoded.headers {
-            headers = headers.insert(Header { key: name, value: Some(&**value) });
-        }
-        for (name, value) in item.trace_headers() {
-            headers = headers.insert(Header { key: name, value: Some(&value) });
-        }
         let key = self.key(event);
+        let (mut headers, value);
+        let payload = match self.settings.content {
+            Content::Structured => {
+                headers = header(OwnedHeaders::new_with_capacity(1), kafka::STRUCTURED_HEADER);
+                document.clear();
+                json::encode(event, document);
+                Some(&document[..])
+            }
+            Content::Binary => {
+                let encoded = kafka::encode_binary(event);
+                let empty = OwnedHeaders::new_with_capacity(encoded.headers.len());
+                let pairs = encoded.headers.iter().map(|(name, value)| (&**name, &**value));
+                headers = pairs.fold(empty, header);
+                value = encoded.value;
+                value.as_deref()
+            }
+        };
+        for (name, value) in item.trace_headers() {
+            headers = header(headers, (name, &value));
+        }
         let record = BaseRecord {
             topic: &self.settings.topic,
             partition: None,
-            payload: encoded.value.as_deref(),
+            payload,
             key: Some(&*key),
             timestamp: None,
             headers: Some(headers),
@@ -209,6 +225,10 @@ impl Cluster {
         };
         batch.iter().zip(verdicts).map(outcome).collect()
     }
+}
+
+fn header(headers: OwnedHeaders, (key, value): (&str, &str)) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
 }
 
 type Keys = HashSet<u64, FixedState>;

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
 use redis::{FromRedisValue, RedisResult, Value};
 
 use super::super::template::Template;
@@ -12,6 +11,7 @@ use super::connection::{self, Login};
 use super::find;
 use super::place::{Place, Way};
 use super::settings::RedisStreams;
+use super::wire::Wire;
 use super::words::{self, Trouble};
 
 struct Groups {
@@ -20,7 +20,7 @@ struct Groups {
     login: Login,
     /// The stream and the group of each name.
     named: Vec<(String, String, String)>,
-    server: Option<(MultiplexedConnection, Place)>,
+    server: Option<(Wire, Place)>,
 }
 
 /// The look at the groups that the settings name.
@@ -42,7 +42,7 @@ pub(super) fn watched(settings: &RedisStreams, way: &Way, login: &Login) -> Opti
 }
 
 impl Groups {
-    async fn connect(&mut self) -> Result<(MultiplexedConnection, Place), Trouble> {
+    async fn connect(&mut self) -> Result<(Wire, Place), Trouble> {
         if let Some(server) = self.server.take() {
             return Ok(server);
         }
@@ -56,27 +56,25 @@ impl Groups {
         let text = |trouble: Trouble| match trouble {
             Trouble::Passing(text) | Trouble::Mend(text) => text,
         };
-        let (mut connection, place) = self.connect().await.map_err(text)?;
+        let (mut wire, place) = self.connect().await.map_err(text)?;
         let mut found = HashMap::new();
         for (_, stream, _) in &self.named {
             if found.contains_key(stream) {
                 continue;
             }
-            let mut command = redis::cmd("XINFO");
-            command.arg("GROUPS").arg(stream);
-            let asking = async { Ok(command.query_async(&mut connection).await) };
-            let answer: RedisResult<Vec<Group>> =
-                connection::within(self.settings.timeout(), &place, asking).await.map_err(text)?;
-            if answer.as_ref().is_err_and(|error| error.is_io_error() || error.is_timeout()) {
-                return Err(answer.map_or_else(|error| words::said(&error), |_| String::new()));
-            }
+            let command = redis::cmd("XINFO").arg("GROUPS").arg(stream).to_owned();
+            let asking = async { Ok(wire.ask(&[command]).await) };
+            let answers = connection::within(self.settings.timeout(), &place, asking).await.map_err(text)?;
+            // A connection that fails is not used again.
+            let answer = answers.map_err(|error| words::said(&error))?.pop();
+            let answer: RedisResult<Vec<Group>> = find::read(answer);
             let answer = answer.map_err(|error| match words::said(&error) {
                 said if said.contains("no such key") => format!("there is no stream {stream:?} yet"),
                 said => format!("XINFO GROUPS {stream:?}: {said}"),
             });
             found.insert(stream.clone(), answer);
         }
-        self.server = Some((connection, place));
+        self.server = Some((wire, place));
         Ok(found)
     }
 }
