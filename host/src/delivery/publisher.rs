@@ -274,7 +274,10 @@ impl Publisher {
             .map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key })
             .collect();
         self.bucket.spend(items.len());
+        let oldest = batch.iter().map(|pending| pending.outgoing.at_ms).min().unwrap_or_default();
+        self.shared.pace.lock().begin(oldest);
         let outcomes = self.target.backend.publish(&items).await;
+        self.shared.pace.lock().end();
         drop(items);
         let given_up = self.sort(batch, outcomes, policy);
         self.burial.bury(given_up, policy.given_up, &mut self.recorder).await;

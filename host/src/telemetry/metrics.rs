@@ -88,6 +88,10 @@ pub struct Metrics {
     privacy: Family<ActionLabel, Counter>,
     refused: Family<ReasonLabel, Counter>,
     dropped: Family<ReasonLabel, Counter>,
+    /// Events dropped by rule, whatever the reason; the sum of a family cannot be asked for. Not shown by itself.
+    pub dropped_by_rule: Counter,
+    /// Events refused by an ingress, as [`Self::dropped_by_rule`].
+    pub refused_in_all: Counter,
     matched: Family<RouteLabel, Counter>,
     left_out: Family<LeftOutLabel, Counter>,
     dedup_full: Family<RouteLabel, Counter>,
@@ -104,6 +108,7 @@ pub struct Metrics {
     observations: Family<OwnLabel, Histogram>,
     published: Family<LaneLabel, Counter>,
     failures: Family<FailureLabel, Counter>,
+    failures_in_all: Family<LaneLabel, Counter>,
     retries: Family<LaneLabel, Counter>,
     dead: Family<LaneLabel, Counter>,
     overflowed: Family<LaneLabel, Counter>,
@@ -187,6 +192,8 @@ pub struct LaneMetrics {
     /// Confirmed by the backend.
     pub published: Counter,
     failures: Family<FailureLabel, Counter>,
+    /// Tries that failed, whatever their class. Not shown by itself.
+    pub failures_in_all: Counter,
     label: LaneLabel,
     /// Tries after the first.
     pub retries: Counter,
@@ -209,6 +216,7 @@ pub struct LaneMetrics {
 impl LaneMetrics {
     /// Counts a try that failed, by its class: a fixed word.
     pub fn failed(&self, class: &'static str) {
+        self.failures_in_all.inc();
         let backend = self.label.backend.clone();
         self.failures.get_or_create(&FailureLabel { backend, class }).inc();
     }
@@ -281,6 +289,8 @@ impl Metrics {
             privacy: Family::default(),
             refused: Family::default(),
             dropped: Family::default(),
+            dropped_by_rule: Counter::default(),
+            refused_in_all: Counter::default(),
             matched: Family::default(),
             left_out: Family::default(),
             dedup_full: Family::default(),
@@ -295,6 +305,7 @@ impl Metrics {
             observations,
             published: Family::default(),
             failures: Family::default(),
+            failures_in_all: Family::default(),
             retries: Family::default(),
             dead: Family::default(),
             overflowed: Family::default(),
@@ -391,6 +402,7 @@ impl Metrics {
 
     /// Counts refused events.
     pub fn refused(&self, reason: &'static str, count: u64) {
+        self.refused_in_all.inc_by(count);
         self.refused.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
@@ -401,6 +413,7 @@ impl Metrics {
 
     /// Counts events dropped by rule.
     pub fn dropped(&self, reason: &'static str, count: u64) {
+        self.dropped_by_rule.inc_by(count);
         self.dropped.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
@@ -449,6 +462,7 @@ impl Metrics {
         LaneMetrics {
             published: self.published.get_or_create(&label).clone(),
             failures: self.failures.clone(),
+            failures_in_all: self.failures_in_all.get_or_create(&label).clone(),
             retries: self.retries.get_or_create(&label).clone(),
             dead: self.dead.get_or_create(&label).clone(),
             overflowed: self.overflowed.get_or_create(&label).clone(),
