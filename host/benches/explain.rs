@@ -12,6 +12,8 @@ use stagewire::host::Host;
 use stagewire::journal::{Accepted, Journal, Options};
 use stagewire::plugins::Outcome;
 use stagewire::provenance::{self, Provenance, Recorder};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const EVENTS: u64 = 10_000_000;
 const BATCH: u64 = 1_000;
@@ -132,11 +134,15 @@ fn note(recorder: &mut Recorder, event: &Event, at_ms: u64, identity: Option<u64
 }
 
 async fn ask(port: u16, id: &str) -> (Duration, String) {
-    let url = format!("http://127.0.0.1:{port}/api/v1/explain/{id}");
     let begin = Instant::now();
-    let answer = reqwest::Client::new().get(url).send().await.expect("the host answers");
-    let text = answer.text().await.expect("the host answers");
-    (begin.elapsed(), text)
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("the host listens");
+    let request =
+        format!("GET /api/v1/explain/{id} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the host reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("the host answers");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    (begin.elapsed(), answer)
 }
 
 fn show(what: &str, value: impl std::fmt::Display, bound: &str) {

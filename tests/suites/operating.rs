@@ -45,8 +45,8 @@ async fn is_found(host: &Host, fault: &Fault) -> Browser {
     let found = until(&format!("the host finds {kind}"), PATIENCE, async || {
         let problems = host.status().await["problems"].clone();
         problems.as_array()?.iter().find(|problem| problem["kind"] == *kind).cloned()
-    });
-    let found = found.await;
+    })
+    .await;
     for (part, wanted) in [("what", what), ("cause", cause), ("next", next)] {
         assert!(found[part].as_str().is_some_and(|text| text.contains(wanted.as_str())), "{part}: {found}");
     }

@@ -74,7 +74,7 @@ async fn top_is_live_under_load_and_gives_the_terminal_back() {
     let mut terminal = top(&host, (80, 24));
     terminal.shows("live").await;
     terminal.shows("backend away is down").await;
-    terminal.shows("because: cannot").await;
+    terminal.shows("because: backend away: cannot connect").await;
     let moving = |text: &str| {
         let row = text.lines().find(|line| line.trim_start().starts_with("local "));
         row.is_some_and(|row| !row.contains(" 0/s"))
@@ -100,6 +100,8 @@ async fn top_is_live_under_load_and_gives_the_terminal_back() {
     terminal.shows("trap-1").await;
     terminal.types("5");
     terminal.shows("delivered").await;
+    terminal.types("6");
+    terminal.shows("next: see whether").await;
     terminal.types("?");
     terminal.shows("Ctrl-C").await;
     terminal.types("?p");
@@ -225,8 +227,8 @@ async fn a_tail_tells_what_became_of_each_event() {
     ] {
         let line = until(&format!("{id} is told"), PATIENCE, async || {
             terminal.text().lines().find(|line| line.contains(id)).map(str::to_owned)
-        });
-        let line = line.await;
+        })
+        .await;
         assert!(line.contains(word), "{id}: {line}");
     }
     assert!(terminal.text().contains("type secret.plans is denied"), "{}", terminal.text());

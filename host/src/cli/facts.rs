@@ -58,7 +58,9 @@ pub(super) struct LaneRates {
 #[serde(default)]
 pub(super) struct Step {
     pub(super) route: String,
-    pub(super) step: u64,
+    /// Its place in the route, from 0.
+    #[serde(rename = "step")]
+    pub(super) index: u64,
     pub(super) plugin: String,
     pub(super) digest: String,
     pub(super) kept: u64,

@@ -123,7 +123,7 @@ fn steps(steps: &[Step]) -> String {
         let size = |size: Option<u64>| size.map_or_else(|| "-".into(), bytes);
         table.add_row([
             step.route.clone(),
-            (step.step + 1).to_string(),
+            (step.index + 1).to_string(),
             step.plugin.clone(),
             version(&step.digest).to_owned(),
             count(step.kept),

@@ -231,9 +231,9 @@ impl Tail {
                     continue;
                 }
                 if self.is_for_people() {
-                    say(seen.line(Paint::of(&std::io::stdout())))?
+                    say(seen.line(Paint::of(&std::io::stdout())))?;
                 } else {
-                    say(event)?
+                    say(event)?;
                 }
             }
             match (waits, self.follow) {

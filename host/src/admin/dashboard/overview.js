@@ -31,12 +31,15 @@ function figuresOf({ journal, lanes, dead_letters: letters }) {
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
 }
 
+/** What stands between backticks is to be typed. */
+const commands = (text) => text.split("`").map((part, index) => (index % 2 ? h("code", null, part) : part));
+
 const SEVERITY = { critical: "bad", error: "bad", warning: "warn" };
 
 const problem = ({ severity, subject, kind, what, cause, next, page }) =>
   h("li", { class: `notice ${SEVERITY[severity] || "warn"}`, "data-key": `${kind}-${subject}`, "data-kind": kind },
     h("p", { class: "title" }, health(SEVERITY[severity] || "warn", severity), " ", page ? h("a", { href: `#/${page}` }, what) : what),
-    cause && h("pre", null, cause), h("p", null, h("strong", null, "Next: "), next));
+    cause && h("pre", null, cause), h("p", null, h("strong", null, "Next: "), commands(next)));
 
 /** What the host itself finds wrong, the worst first. */
 const problems = ({ problems: all }) =>

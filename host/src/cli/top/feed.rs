@@ -96,7 +96,7 @@ impl Feed {
                 let path = "/api/v1/events?limit=100&outcome=true";
                 picture.events = serde_json::from_str(&ask(&self.host, path).await?)?;
             }
-            Page::Overview | Page::Routes | Page::Backends => {}
+            Page::Overview | Page::Routes | Page::Backends | Page::Problems => {}
         }
         Ok(picture)
     }

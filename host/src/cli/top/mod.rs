@@ -21,7 +21,7 @@ const WIDTH: u16 = 120;
 /// Show a running host live: what is wrong, what flows, steps, backends, dead letters, events
 #[derive(clap::Args)]
 #[command(after_help = "\
-Keys: Tab, arrows or 1 to 5 change the page, up and down scroll, p pauses, r asks now, ? helps, q ends.
+Keys: Tab, arrows or 1 to 6 change the page, up and down scroll, p pauses, r asks now, ? helps, q ends.
 If the host does not answer, the screen says so and goes on asking. NO_COLOR is heeded.
 
 With --json, each line is what /api/v1/status says, with \"at_ms\" and \"latency\" (milliseconds from
@@ -93,6 +93,6 @@ async fn once(mut feed: Feed) -> Outcome {
     let coloured = Paint::of(&std::io::stdout()) == Paint::Coloured;
     let mut view = View::new(coloured && paint::is_wanted());
     view.take(look);
-    let lines = view.body(width);
+    let lines = view.body(width, None);
     say(lines.iter().map(|line| lines::to_text(line, coloured)).collect::<Vec<_>>().join("\n"))
 }

@@ -11,7 +11,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::feed::{Look, Picture};
 use super::latency::Quantiles;
 use super::lines::{Cell, bars, cut, heading, left, right, style_of, table, wrapped};
-use crate::cli::facts::{Facts, Health, Lane, Step, bytes, count, rate, time, version};
+use crate::cli::facts::{Facts, Health, Lane, Problem, Step, bytes, count, rate, time, version};
 use crate::cli::status::beside;
 
 /// Looks that the bars show.
@@ -28,19 +28,21 @@ pub(super) enum Page {
     Backends,
     Letters,
     Events,
+    Problems,
 }
 
-pub(super) const PAGES: [(Page, &str); 5] = [
+pub(super) const PAGES: [(Page, &str); 6] = [
     (Page::Overview, "Overview"),
     (Page::Routes, "Routes"),
     (Page::Backends, "Backends"),
     (Page::Letters, "Dead letters"),
     (Page::Events, "Events"),
+    (Page::Problems, "Problems"),
 ];
 
 const KEYS: &str = "\
 Tab, right, left    next page, page before
-1 2 3 4 5           overview, routes, backends, dead letters, events
+1 2 3 4 5 6         overview, routes, backends, dead letters, events, problems
 up, down, PgUp/Dn   scroll
 p                   pause and go on
 r                   ask now
@@ -129,7 +131,7 @@ impl View {
         let width = body.width;
         frame.render_widget(Paragraph::new(self.head(width)), head);
         frame.render_widget(Paragraph::new(self.tabs()), tabs);
-        let lines = self.body(width);
+        let lines = self.body(width, Some(body.height));
         let beyond = u16::try_from(lines.len()).unwrap_or(u16::MAX).saturating_sub(body.height);
         self.scroll = self.scroll.min(beyond);
         frame.render_widget(Paragraph::new(lines).scroll((self.scroll, 0)), body);
@@ -176,8 +178,8 @@ impl View {
         Line::from(PAGES.iter().enumerate().map(tab).collect::<Vec<_>>())
     }
 
-    /// The page, in as many lines as it takes.
-    pub(super) fn body(&self, width: u16) -> Vec<Line<'static>> {
+    /// The page, in as many lines as it takes. Where it has a height, problems leave half of that to the rest of the overview.
+    pub(super) fn body(&self, width: u16, height: Option<u16>) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         if let Some((_, error)) = &self.silent {
             lines.extend(wrapped(error, width, 0).into_iter().map(|line| self.ill(line)));
@@ -188,7 +190,12 @@ impl View {
         }
         let Some(picture) = &self.picture else { return lines };
         match self.page {
-            Page::Overview => self.overview(picture, width, &mut lines),
+            Page::Overview => {
+                self.problems(&picture.facts, width, height.map(|height| height / 2), &mut lines);
+                lines.push(Line::raw(""));
+                self.overview(picture, width, &mut lines);
+            }
+            Page::Problems => self.problems(&picture.facts, width, None, &mut lines),
             Page::Routes => self.routes(picture, width, &mut lines),
             Page::Backends => self.backends(picture, width, &mut lines),
             Page::Letters => letters(picture, width, &mut lines),
@@ -203,8 +210,6 @@ impl View {
 
     fn overview(&self, picture: &Picture, width: u16, lines: &mut Vec<Line<'static>>) {
         let facts = &picture.facts;
-        self.problems(facts, width, lines);
-        lines.push(Line::raw(""));
         self.flow(facts, width, lines);
         lines.push(Line::raw(""));
         lines.extend(table(
@@ -230,21 +235,35 @@ impl View {
         }
     }
 
-    fn problems(&self, facts: &Facts, width: u16, lines: &mut Vec<Line<'static>>) {
+    /// Each with its cause and what to do; the first alone where that takes more lines than there are.
+    fn problems(&self, facts: &Facts, width: u16, most: Option<u16>, lines: &mut Vec<Line<'static>>) {
         if facts.problems.is_empty() {
             lines.push(Line::from(Span::styled("nothing is wrong", style_of(Health::Well, self.coloured))));
         }
-        for problem in &facts.problems {
-            let mut told = wrapped(&problem.what, width, 9).into_iter();
-            lines.push(Line::from(vec![
-                Span::styled(format!("{:<9}", problem.severity), style_of(problem.health(), self.coloured)),
-                Span::raw(told.next().unwrap_or_default()),
-            ]));
-            let cause = (!problem.cause.is_empty()).then(|| format!("because: {}", problem.cause));
-            let more = cause.into_iter().chain([format!("next: {}", problem.next)]);
-            let more = told.chain(more.flat_map(|text| wrapped(&text, width, 9)));
-            lines.extend(more.map(|line| Line::raw(format!("         {line}"))));
+        let told = |problem: &Problem| self.problem(problem, width);
+        let all: Vec<_> = facts.problems.iter().flat_map(told).collect();
+        if most.is_none_or(|most| all.len() <= most.into()) {
+            return lines.extend(all);
         }
+        let more = facts.problems.iter().skip(1).map(|problem| {
+            let what = cut(&problem.what, usize::from(width).saturating_sub(9));
+            Line::from(vec![self.severity(problem), Span::raw(what)])
+        });
+        lines.extend(facts.problems.iter().take(1).flat_map(told).chain(more));
+        lines.push(Line::raw("         6 shows why, and what to do next"));
+    }
+
+    fn problem(&self, problem: &Problem, width: u16) -> Vec<Line<'static>> {
+        let mut what = wrapped(&problem.what, width, 9).into_iter();
+        let first = Line::from(vec![self.severity(problem), Span::raw(what.next().unwrap_or_default())]);
+        let cause = (!problem.cause.is_empty()).then(|| format!("because: {}", problem.cause));
+        let more = cause.into_iter().chain([format!("next: {}", problem.next)]);
+        let more = what.chain(more.flat_map(|text| wrapped(&text, width, 9)));
+        std::iter::once(first).chain(more.map(|line| Line::raw(format!("         {line}")))).collect()
+    }
+
+    fn severity(&self, problem: &Problem) -> Span<'static> {
+        Span::styled(format!("{:<9}", problem.severity), style_of(problem.health(), self.coloured))
     }
 
     /// The way of an event: what comes in, what is kept, what goes out.
@@ -294,7 +313,7 @@ impl View {
             left(lane.name.as_str()),
             left(word).style(style_of(health, self.coloured)),
             right(rate(flows.published)),
-            right(latency.map_or_else(|| "-".into(), |latency| time(latency.p99_ms))),
+            right(latency.map_or_else(|| "-".into(), |latency| time(latency.p99))),
             right(lane.publish_ms.map_or_else(|| "-".into(), time)),
             right(count(lane.queued)),
             right(lane.waits_ms.map_or_else(|| "-".into(), |ms| time(ms as f64))),
@@ -315,12 +334,12 @@ impl View {
             }
             let flows = picture.facts.rates.lanes.get(&lane.name).copied().unwrap_or_default();
             let latency = latency_of(picture, &lane.name).map_or_else(String::new, |latency| {
-                let Quantiles { p50_ms, p95_ms, p99_ms } = latency;
+                let Quantiles { p50, p95, p99 } = latency;
                 format!(
                     ", confirmed within {} / {} / {} (50, 95, 99 of 100)",
-                    time(p50_ms),
-                    time(p95_ms),
-                    time(p99_ms)
+                    time(p50),
+                    time(p95),
+                    time(p99)
                 )
             });
             let takes =
@@ -382,7 +401,7 @@ impl View {
     fn step(&self, step: &Step) -> Vec<Cell> {
         let failed = if step.failed > 0 { style_of(Health::Ill, self.coloured) } else { Style::new() };
         vec![
-            right((step.step + 1).to_string()),
+            right((step.index + 1).to_string()),
             left(step.plugin.as_str()),
             left(version(&step.digest)),
             right(count(step.kept)),
@@ -513,10 +532,14 @@ mod tests {
         insta::assert_snapshot!("backends", drawn(&mut view, 80, 18));
         view.turn(1);
         assert!(drawn(&mut view, 80, 24).contains("2 wait, the oldest first"));
-        view.turn(2);
+        view.turn(3);
         assert_eq!(view.page, Page::Overview);
         view.turn(-1);
-        assert_eq!(view.page, Page::Events);
+        let text = drawn(&mut view, 80, 24);
+        assert!(
+            text.contains("because: type x is denied") && text.contains("next: see the settings"),
+            "{text}"
+        );
     }
 
     #[test]

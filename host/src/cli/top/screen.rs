@@ -109,7 +109,7 @@ fn press(key: KeyEvent, view: &mut View, wanted: &mut Wanted) -> bool {
         KeyCode::Char('?') => view.help = !view.help,
         KeyCode::Tab | KeyCode::Right => view.turn(1),
         KeyCode::BackTab | KeyCode::Left => view.turn(-1),
-        KeyCode::Char(digit @ '1'..='5') => view.go("12345".find(digit).unwrap_or_default()),
+        KeyCode::Char(digit @ '1'..='6') => view.go("123456".find(digit).unwrap_or_default()),
         KeyCode::Up | KeyCode::Char('k') => view.scroll_by(-1),
         KeyCode::Down | KeyCode::Char('j') => view.scroll_by(1),
         KeyCode::PageUp => view.scroll_by(-LEAF),
