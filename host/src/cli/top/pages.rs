@@ -520,16 +520,61 @@ mod tests {
 
     #[test]
     fn the_overview_fits_80_columns_and_24_lines() {
-        insta::assert_snapshot!(drawn(&mut view(), 80, 24));
+        insta::assert_snapshot!(drawn(&mut view(), 80, 24), @r"
+        stagewire live  0.1.0 · up 2 h 10 min · generation 4
+        [1 Overview] 2 Routes  3 Backends  4 Dead letters  5 Events  6 Problems
+        error    backend away is down for 12 s; 3 events wait
+                 because: cannot reach 127.0.0.1:6379: Connection refused (os error 111)
+                 next: see whether 127.0.0.1:6379 runs and can be reached; what waits is
+                 delivered in order when it is back
+        warning  plugin type-filter drops every event
+                 because: type x is denied
+                 next: see the settings
+
+        ingress ─▶   journal ─▶   routes ─▶      backends            dead letters
+        1,234/s      3 unsettled  3.2/s dropped  1,200/s delivered   2
+        0/s refused  oldest 12 s  0/s unmatched  0.5/s failed tries
+
+        backend  state     rate     p99   batch  queued  oldest  overflow
+        local    up     1,200/s  4.0 ms  1.5 ms       0       -       0 B
+        away     down       0/s       -       -       3    12 s  2.00 KiB
+
+        route      matches  steps
+        greetings  1,234/s  redact 12,345 kept, 0 dropped, 2 failed
+        letters        0/s
+
+
+        q end · Tab page · p pause · ? help
+        ");
     }
 
     #[test]
     fn other_pages_show_more_of_the_same() {
         let mut view = view();
         view.turn(1);
-        insta::assert_snapshot!("routes", drawn(&mut view, 80, 12));
+        insta::assert_snapshot!(drawn(&mut view, 80, 12), @r"
+        stagewire live  0.1.0 · up 2 h 10 min · generation 4
+         1 Overview [2 Routes] 3 Backends  4 Dead letters  5 Events  6 Problems
+        greetings  1,234/s match
+        step  plugin  version        kept  dropped  failed  traps    memory  beside it
+           1  redact  0123456789…  12,345        0       2      4  1.12 MiB  shadow red…
+
+        letters  0/s match
+
+
+
+
+        q end · Tab page · p pause · ? help
+        ");
         view.turn(1);
-        insta::assert_snapshot!("backends", drawn(&mut view, 80, 18));
+        let text = drawn(&mut view, 80, 18);
+        for told in [
+            "confirmed within 2.0 ms / 3.8 ms / 4.0 ms",
+            "3 queued, the oldest for 12 s, 2.00 KiB in overflow",
+            "breaker closed, 7 failed tries, 5 retries, 0 given up",
+        ] {
+            assert!(text.contains(told), "{text}");
+        }
         view.turn(1);
         assert!(drawn(&mut view, 80, 24).contains("2 wait, the oldest first"));
         view.turn(3);
