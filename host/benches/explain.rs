@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use stagewire::Event;
 use stagewire::config;
 use stagewire::host::Host;
-use stagewire::journal::{Accepted, Journal, Options};
+use stagewire::journal::{Accepted, Batch, Journal, Options};
 use stagewire::plugins::Outcome;
 use stagewire::provenance::{self, Provenance, Recorder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -89,7 +89,7 @@ async fn fill(data: &Path, options: Options, count: u64) {
     let journal = Journal::open(data, options).expect("a new journal can be opened");
     let options = provenance::Options { bytes: u64::MAX };
     let provenance = Provenance::open(data, journal.clone(), options).expect("a new log can be opened");
-    let (worker, inbox) = flume::bounded::<Vec<Accepted>>(64);
+    let (worker, inbox) = flume::bounded::<Batch>(64);
     journal.start(vec![worker]);
     let noting = {
         let (journal, provenance) = (journal.clone(), provenance.clone());
@@ -97,7 +97,9 @@ async fn fill(data: &Path, options: Options, count: u64) {
             let mut recorder = Recorder::new(Some(provenance.clone()));
             let mut noted: u64 = 0;
             while noted < count {
-                for Accepted { event, at_ms, owed, .. } in inbox.recv().expect("every event is handed out") {
+                for Accepted { event, at_ms, owed, .. } in
+                    inbox.recv().expect("every event is handed out").events
+                {
                     note(&mut recorder, &event, at_ms, owed.identity());
                     owed.settle();
                     noted += 1;

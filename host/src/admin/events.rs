@@ -87,7 +87,7 @@ struct Outcome {
     state: State,
     /// The routes that took it.
     routes: Vec<String>,
-    /// Who dropped it, failed on it or gave it up, and why.
+    /// Who dropped it, failed on it, gave it up or left it out, and why.
     why: Option<String>,
 }
 
@@ -96,7 +96,9 @@ impl From<Story> for Outcome {
         let why = story.journeys.iter().find_map(|journey| {
             let buried = journey.buried.first().map(|buried| format!("{}: {}", buried.place, buried.reason));
             let stopped = journey.steps.iter().rev().find(|step| !step.reason.is_empty());
-            buried.or_else(|| stopped.map(|step| format!("{}: {}", step.plugin, step.reason)))
+            buried
+                .or_else(|| stopped.map(|step| format!("{}: {}", step.plugin, step.reason)))
+                .or_else(|| Some(format!("{}: {}", journey.route, journey.left_out.as_ref()?)))
         });
         let routes = story.journeys.into_iter().map(|journey| journey.route).collect();
         Self { state: story.state, routes, why }
