@@ -83,6 +83,15 @@ async fn picture(browser: &Browser, name: &str) {
     std::fs::write(directory.join(format!("{name}.png")), picture).expect("the directory can be written");
 }
 
+/// Waits until it is noted that the event was delivered.
+async fn is_explained(host: &Host, id: &str) {
+    until_true(&format!("it is noted what became of {id}"), PATIENCE, async || {
+        let story = host.admin("GET", &format!("/api/v1/explain/{id}")).await.expect("it answers").json();
+        story["events"][0]["state"] == "delivered"
+    })
+    .await;
+}
+
 async fn is_over(host: &Host, kind: &str) {
     until_true(&format!("{kind} is over"), PATIENCE, async || {
         let problems = host.status().await["problems"].clone();
@@ -225,7 +234,7 @@ async fn a_disk_that_is_full() {
     let plan = Host::with("events:\n  enabled: true\n  backends: [{ type: local }]\n");
     let host = plan.host("journal: { segment: 1GiB }").start().await;
     host.send_all(&[event("evt-1", "com.example.hello")]).await;
-    host.has_settled().await;
+    is_explained(&host, "evt-1").await;
     host.process().limit_files(Some(1));
     let refused = host.send(&event("evt-2", "com.example.hello")).await;
     assert_eq!(refused.status, 503, "{}", refused.text());
@@ -247,6 +256,7 @@ async fn a_disk_that_is_full() {
     is_over(&host, "journal_unwritable").await;
     let story = said(&host, &["explain", "evt-1"]).await;
     assert!(story.contains("delivered"), "{story}");
+    is_explained(&host, "evt-2").await;
 }
 
 #[tokio::test]
