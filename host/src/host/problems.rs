@@ -238,7 +238,9 @@ fn backend(lane: &LaneStatus, seen: &Seen<'_>) -> Option<Problem> {
                     "backend {name} is slow: it takes {} for a batch; {waiting}, the oldest for {oldest}",
                     duration(took)
                 ),
-                format!("ask what holds {address} up; {in_order}"),
+                format!(
+                    "ask what holds {address} up; its events are delivered in order, and no other backend waits"
+                ),
             ),
             _ => problem(
                 Severity::Warning,

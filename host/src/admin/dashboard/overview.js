@@ -16,17 +16,19 @@ const figure = (id, label, value, more, chart) =>
   h("div", { class: "figure", "data-key": id },
     h("dt", null, label), h("dd", null, h("span", { class: "big" }, value), h("span", { class: "quiet" }, more)), chart && h("dd", { class: "trend" }, chart));
 
-function figuresOf({ journal, lanes, dead_letters: letters }) {
-  const [received, refused] = ["events_received_total", "events_refused_total"].map((name) => metrics.rate(`stagewire_${name}`));
-  const published = metrics.rate("stagewire_events_published_total");
-  const failures = metrics.rate("stagewire_publish_failures_total");
+function figuresOf({ journal, lanes, dead_letters: letters, rates }) {
+  // A page that was just opened has no two samples yet; the host has.
+  const rate = (name, key) => metrics.rate(`stagewire_${name}_total`) ?? rates?.[key];
+  const [received, refused] = [rate("events_received", "received"), rate("events_refused", "refused")];
+  const [published, failures] = [rate("events_published", "published"), rate("publish_failures", "failures")];
+  const dropped = history.dropped() ?? rates?.dropped;
   const waiting = lanes.reduce((all, lane) => all + lane.overflow_bytes, 0);
   const series = history.series;
   return h("dl", { class: "heads" },
     figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
     figure("delivered", "Delivered", perSecond(published), "confirmed by backends", spark("Delivered", history.total("published"), "/s")),
     figure("failures", "Failed tries", perSecond(failures), "at backends, tried again", spark("Failed tries", history.total("failures"), "/s")),
-    figure("dropped", "Dropped", perSecond(history.dropped()), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
+    figure("dropped", "Dropped", perSecond(dropped), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
     figure("unsettled", "Unsettled", count(journal.unsettled), lag(waiting), spark("Unsettled", series("unsettled"))),
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
 }
