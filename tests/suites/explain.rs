@@ -102,6 +102,11 @@ async fn the_latest_events_are_listed_and_found() {
     let latest = get(&host, "/api/v1/events?limit=2").await;
     let ids: Vec<_> = latest.as_array().into_iter().flatten().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, ["e249", "e248"]);
+    until_true("it is noted what became of them", PATIENCE, async || {
+        let onwards = get(&host, "/api/v1/events?from=3&limit=2&outcome=true").await;
+        onwards[1]["outcome"]["state"] == "delivered"
+    })
+    .await;
     let onwards = get(&host, "/api/v1/events?from=3&limit=2&outcome=true").await;
     let ids: Vec<_> = onwards.as_array().into_iter().flatten().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, ["e3", "e4"]);
