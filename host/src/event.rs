@@ -265,6 +265,45 @@ impl Event {
         Extensions { rest: self.extension_bytes() }
     }
 
+    /// Calls `note` with the name of each attribute in which `after` differs, `data` last: names only, no values.
+    pub fn changed_in<'a>(&'a self, after: &'a Self, mut note: impl FnMut(&'a str)) {
+        let pairs = [
+            ("id", Some(self.id()), Some(after.id())),
+            ("source", Some(self.source()), Some(after.source())),
+            ("type", Some(self.kind()), Some(after.kind())),
+            ("subject", self.subject(), after.subject()),
+            ("time", self.time(), after.time()),
+            ("datacontenttype", self.data_content_type(), after.data_content_type()),
+            ("dataschema", self.data_schema(), after.data_schema()),
+        ];
+        pairs.iter().filter(|(_, before, after)| before != after).for_each(|(name, ..)| note(name));
+        // Both are sorted by name.
+        let (mut before, mut behind) = (self.extensions().peekable(), after.extensions().peekable());
+        loop {
+            match (before.peek(), behind.peek()) {
+                (Some(&(one, value)), Some(&(other, now))) if one == other => {
+                    if value != now {
+                        note(one);
+                    }
+                    before.next();
+                    behind.next();
+                }
+                (Some(&(one, _)), other) if other.is_none_or(|(other, _)| one < *other) => {
+                    note(one);
+                    before.next();
+                }
+                (_, Some(&(other, _))) => {
+                    note(other);
+                    behind.next();
+                }
+                (_, None) => break,
+            }
+        }
+        if (self.data_kind(), self.data()) != (after.data_kind(), after.data()) {
+            note("data");
+        }
+    }
+
     /// How `data` came in.
     pub fn data_kind(&self) -> DataKind {
         DataKind::from_byte(self.record[1]).unwrap_or(DataKind::None)

@@ -4,9 +4,11 @@ mod completions;
 mod config;
 mod dead_letters;
 mod explain;
+mod facts;
 mod init;
 mod journal;
 mod matches;
+mod paint;
 mod plugin;
 mod reload;
 mod route;
@@ -14,6 +16,7 @@ mod run;
 mod send;
 mod status;
 mod tail;
+mod top;
 mod validate;
 mod version;
 
@@ -52,8 +55,9 @@ const EXAMPLES: &str = "\
 Examples:
   stagewire init demo && cd demo && stagewire run
   stagewire send --type com.example.hello --source me --data '{\"n\": 1}'
-  stagewire tail local --follow
-  stagewire status";
+  stagewire tail events --follow
+  stagewire status
+  stagewire top";
 
 #[derive(Subcommand)]
 enum Command {
@@ -67,6 +71,7 @@ enum Command {
     Route(route::Route),
     Plugin(plugin::Plugin),
     Status(status::Status),
+    Top(top::Top),
     Reload(reload::Reload),
     Explain(explain::Explain),
     DeadLetters(dead_letters::DeadLetters),
@@ -89,6 +94,7 @@ impl Command {
             Self::Route(command) => command.run(),
             Self::Plugin(command) => command.run(),
             Self::Status(command) => block_on(command.run()),
+            Self::Top(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
             Self::Explain(command) => block_on(command.run()),
             Self::DeadLetters(command) => block_on(command.run()),
@@ -133,7 +139,7 @@ fn say(line: impl std::fmt::Display) -> Outcome {
 
 /// Whether messages for people may be coloured.
 fn colour() -> bool {
-    std::io::IsTerminal::is_terminal(&std::io::stderr()) && std::env::var_os("NO_COLOR").is_none()
+    paint::Paint::of(&std::io::stderr()) == paint::Paint::Coloured
 }
 
 /// Which settings file a command is about.

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::publisher::{CLOSE, Publisher};
 use super::queue::Queue;
 use super::settling::{Settling, settle};
@@ -51,6 +52,7 @@ pub(super) struct Shared {
     /// A target to go over to.
     pub(super) next_target: Mutex<Option<Target>>,
     pub(super) view: Mutex<View>,
+    pub(super) pace: Mutex<Pace>,
     pub(super) delivered: AtomicU64,
     pub(super) pending: AtomicU64,
     pub(super) metrics: LaneMetrics,
@@ -98,6 +100,7 @@ impl Lane {
             policy: RwLock::new(policy),
             next_target: Mutex::new(None),
             view: Mutex::new(view),
+            pace: Mutex::default(),
             delivered: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             metrics,
@@ -168,10 +171,15 @@ impl Lane {
     /// A picture of the lane.
     pub fn status(&self) -> LaneStatus {
         let shared = &self.shared;
-        let (queued, overflow_bytes, full) = {
+        let (queued, overflow_bytes, full, front) = {
             let queue = shared.queue.lock();
-            (queue.len(), queue.overflow_bytes(), queue.is_full())
+            (queue.len(), queue.overflow_bytes(), queue.is_full(), queue.oldest())
         };
+        let (publish, under_way) = {
+            let pace = shared.pace.lock();
+            (pace.publish(), pace.oldest())
+        };
+        let oldest = front.into_iter().chain(under_way).min();
         let view = shared.view.lock();
         LaneStatus {
             name: shared.name.to_string(),
@@ -184,6 +192,9 @@ impl Lane {
             queued: queued + usize::try_from(shared.pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             overflow_bytes,
             full,
+            waits_ms: oldest.map(|at_ms| now_ms().saturating_sub(at_ms)),
+            publish_ms: publish.map(|took| took.as_secs_f64() * 1_000.0),
+            failures: shared.metrics.failures_in_all.get(),
             delivered: shared.delivered.load(Ordering::Relaxed),
             retries: shared.metrics.retries.get(),
             dead: shared.metrics.dead.get(),

@@ -9,6 +9,7 @@ mod burial;
 mod forwarder;
 mod lane;
 mod outcomes;
+mod pace;
 mod pause;
 mod pending;
 mod policy;

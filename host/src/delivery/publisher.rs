@@ -281,6 +281,7 @@ impl Publisher {
             }
         }
         let tries = self.tries(&batch);
+        let oldest = batch.iter().map(|pending| pending.outgoing.at_ms).min().unwrap_or_default();
         // Handed over and back: a clone would be two counts of references more for each event.
         let apart = |(index, pending): (usize, Pending)| {
             pending.apart(tries.get(index).copied().flatten().map(|this| this.context))
@@ -288,7 +289,9 @@ impl Publisher {
         let (items, rests): (Vec<Item>, Vec<Rest>) = batch.into_iter().enumerate().map(apart).unzip();
         self.bucket.spend(items.len());
         let begun = (!tries.is_empty()).then(|| Publish::begin(items.len()));
+        self.shared.pace.lock().begin(oldest);
         let outcomes = self.target.backend.publish(&items).await;
+        self.shared.pace.lock().end();
         if let Some(publish) = begun {
             self.trace(&items, &rests, &tries, &outcomes, publish.end());
         }

@@ -66,6 +66,11 @@ impl Queue {
         self.memory.len()
     }
 
+    /// When the oldest event in memory was accepted, Unix milliseconds.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.memory.front().map(|outgoing| outgoing.at_ms)
+    }
+
     pub(super) fn overflow_bytes(&self) -> u64 {
         self.overflow.as_ref().map_or(0, Backlog::bytes)
     }

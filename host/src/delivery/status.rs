@@ -27,8 +27,14 @@ pub struct LaneStatus {
     pub overflow_bytes: u64,
     /// Whether its overflow takes no more; its events then wait in the journal.
     pub full: bool,
+    /// Milliseconds since the oldest event was accepted that waits in memory or is with the backend.
+    pub waits_ms: Option<u64>,
+    /// How long the backend takes for a batch, in milliseconds: an average, or the one under way where that is longer.
+    pub publish_ms: Option<f64>,
     /// Events confirmed since the start.
     pub delivered: u64,
+    /// Tries that were not confirmed.
+    pub failures: u64,
     /// Tries after the first.
     pub retries: u64,
     /// Events given up.

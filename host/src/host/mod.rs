@@ -6,6 +6,8 @@ mod gate;
 mod history;
 mod lanes;
 mod privacy;
+mod problems;
+mod recent;
 mod retry;
 mod swap;
 mod trial;
@@ -26,6 +28,8 @@ use tokio_util::task::AbortOnDropHandle;
 pub use candidate::{Candidate, Workshop, cases_file, plugin_file};
 pub use gate::Gate;
 pub use history::Version;
+pub use problems::{Problem, Severity};
+pub use recent::Rates;
 pub use retry::{Done, Selection, Stays};
 pub use swap::{Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
 pub use trial::{StepTrial, Trial, try_out};
@@ -44,6 +48,7 @@ use crate::telemetry::metrics::set;
 use crate::telemetry::{History, Metrics};
 use crate::trace::{self, Exporting, Tracer};
 use ages::Ages;
+use recent::{Recent, Totals};
 
 /// Batches that wait for a worker before the journal's reader takes over. Small: events in it are also in memory.
 const INBOX: usize = 64;
@@ -62,6 +67,12 @@ pub enum StartError {
 /// As a number, which logs show as one.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Bytes that are free on the disk of that directory, and bytes that it has; none where the system does not say.
+fn room_on(directory: &Path) -> Option<(u64, u64)> {
+    let disk = rustix::fs::statvfs(directory).ok()?;
+    Some((disk.f_bavail.saturating_mul(disk.f_frsize), disk.f_blocks.saturating_mul(disk.f_frsize)))
 }
 
 fn room(error: impl std::fmt::Display) -> StartError {
@@ -99,6 +110,8 @@ pub struct View {
     pub metrics: Arc<Metrics>,
     gate: Arc<Gate>,
     ages: Ages,
+    recent: Recent,
+    data: PathBuf,
     started: Instant,
 }
 
@@ -111,6 +124,10 @@ pub struct HostStatus {
     pub uptime_seconds: u64,
     /// Whether events are published (`events.enabled`).
     pub enabled: bool,
+    /// What is wrong, the worst first.
+    pub problems: Vec<Problem>,
+    /// What flows.
+    pub rates: Rates,
     /// Rules and plugins.
     #[serde(flatten)]
     pub swap: SwapStatus,
@@ -127,21 +144,65 @@ pub struct HostStatus {
 impl View {
     /// A picture of the host as it is now. Blocks for the length of a plugin's call at most.
     pub fn status(&self) -> HostStatus {
+        let totals = self.totals();
+        let swap = self.swapper.status();
+        let steps = self.swapper.steps();
+        let journal = self.journal.stats();
+        let lanes: Vec<_> = self.swapper.lanes().iter().map(crate::delivery::Lane::status).collect();
+        let (enabled, dead_letters) = (self.gate.enabled(), self.dead_letters.len());
+        let problems = problems::find(&problems::Seen {
+            enabled,
+            swap: &swap,
+            steps: &steps,
+            lanes: &lanes,
+            journal: &journal,
+            letters: dead_letters,
+            lately: &self.recent.lately(&totals),
+            data: &self.data.to_string_lossy(),
+            room: room_on(&self.data),
+            now_ms: crate::journal::now_ms(),
+        });
         HostStatus {
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
-            enabled: self.gate.enabled(),
-            swap: self.swapper.status(),
-            steps: self.swapper.steps(),
-            journal: self.journal.stats(),
-            lanes: self.swapper.lanes().iter().map(crate::delivery::Lane::status).collect(),
-            dead_letters: self.dead_letters.len(),
+            enabled,
+            problems,
+            rates: self.recent.rates(&totals),
+            swap,
+            steps,
+            journal,
+            lanes,
+            dead_letters,
+        }
+    }
+
+    /// Every counter that rates and problems are made from.
+    fn totals(&self) -> Totals {
+        let metrics = &self.metrics;
+        let lane = |lane: &crate::delivery::Lane| {
+            let status = lane.status();
+            (status.name, (status.delivered, status.failures))
+        };
+        Totals {
+            at: Instant::now(),
+            received: metrics.received.get(),
+            refused: metrics.refused_in_all.get(),
+            unmatched: metrics.unmatched.get(),
+            dropped_by_rule: metrics.dropped_by_rule.get(),
+            letters: self.dead_letters.last(),
+            left_out: self.provenance.as_ref().map_or(0, Provenance::left_out),
+            routes: self.swapper.route_counts(),
+            steps: self.swapper.step_counts(),
+            at_swap: self.swapper.at_swap(),
+            lanes: self.swapper.lanes().iter().map(lane).collect(),
         }
     }
 
     fn sample(&self) -> BTreeMap<String, Value> {
+        let dropped = self.recent.add(self.totals());
         let mut values = BTreeMap::from([
             ("received".to_owned(), Value::Counter(self.metrics.received.get())),
+            ("dropped".to_owned(), Value::Counter(dropped)),
             ("unmatched".to_owned(), Value::Counter(self.metrics.unmatched.get())),
             ("unsettled".to_owned(), Value::Gauge(self.journal.stats().unsettled)),
             ("dead_letters".to_owned(), Value::Gauge(self.dead_letters.len() as u64)),
@@ -150,6 +211,7 @@ impl View {
             let status = lane.status();
             let name = |what: &str| format!("{what}/{}", status.name);
             values.insert(name("published"), Value::Counter(status.delivered));
+            values.insert(name("failures"), Value::Counter(status.failures));
             values.insert(name("retries"), Value::Counter(status.retries));
             values.insert(name("dead"), Value::Counter(status.dead));
             values.insert(name("queued"), Value::Gauge(status.queued as u64));
@@ -237,6 +299,8 @@ impl Host {
             metrics,
             gate: gate_of_view,
             ages: Ages::default(),
+            recent: Recent::default(),
+            data: settings.host.data.clone(),
             started,
         };
         let view = Arc::new(view);

@@ -2,6 +2,7 @@
 //!
 //! Whatever is wrong, the last good snapshot goes on, and the status says why.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use super::gate::Gate;
 use super::history::History;
 use super::lanes::Lanes;
 use super::privacy::Privacy;
+use super::recent::{AtSwap, StepKey};
 use super::trial::{Trial, try_out};
 use super::versions;
 use crate::Event;
@@ -25,7 +27,7 @@ use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
-use crate::plugins::StepStatus;
+use crate::plugins::{Step, StepCounts, StepStatus};
 use crate::router::{Condition, Rule, Table};
 use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
@@ -131,6 +133,7 @@ pub struct Swapper {
     journal: Journal,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
+    at_swap: ArcSwap<AtSwap>,
     files: RwLock<Vec<WatchedFile>>,
     retiring: TaskTracker,
     drain_limit: Duration,
@@ -175,6 +178,7 @@ impl Swapper {
             journal,
             parts: Mutex::new(Parts { workshop, lanes, generation: 0, settings: settings.clone() }),
             status: RwLock::default(),
+            at_swap: ArcSwap::from_pointee(AtSwap::nothing()),
             files: RwLock::default(),
             retiring: TaskTracker::new(),
             drain_limit: settings.host.drain_timeout.0,
@@ -328,6 +332,12 @@ impl Swapper {
     fn note(&self, snapshot: &Snapshot, workshop: &Workshop) {
         set(&self.metrics.generation, snapshot.generation);
         self.metrics.swaps.inc();
+        self.at_swap.store(Arc::new(AtSwap {
+            at: Instant::now(),
+            received: self.metrics.received.get(),
+            unmatched: self.metrics.unmatched.get(),
+            steps: counts_of(snapshot),
+        }));
         let mut plugins: Vec<_> = workshop
             .plugins()
             .map(|plugin| PluginStatus { name: plugin.name.to_string(), digest: plugin.digest.to_string() })
@@ -405,6 +415,27 @@ impl Swapper {
         self.lanes().iter().for_each(Lane::measure);
     }
 
+    /// What each step in force has done. Waits for no plugin.
+    pub(super) fn step_counts(&self) -> HashMap<StepKey, StepCounts> {
+        counts_of(&self.snapshot.load())
+    }
+
+    /// What had been counted when the snapshot in force came into it.
+    pub(super) fn at_swap(&self) -> Arc<AtSwap> {
+        self.at_swap.load_full()
+    }
+
+    /// The matches of each route in force, and events for which its conditions could not be evaluated.
+    pub(super) fn route_counts(&self) -> HashMap<String, (u64, u64)> {
+        let snapshot = self.snapshot.load();
+        let errors = |route: &Route| self.metrics.condition_errors(&route.name).get();
+        snapshot
+            .routes
+            .iter()
+            .map(|route| (route.name.to_string(), (route.matched.get(), errors(route))))
+            .collect()
+    }
+
     /// Every file that the rules and plugins in force were read from.
     pub fn files(&self) -> Vec<WatchedFile> {
         self.files.read().clone()
@@ -445,6 +476,17 @@ impl Swapper {
         self.retiring.close();
         self.retiring.wait().await;
     }
+}
+
+fn counts_of(snapshot: &Snapshot) -> HashMap<StepKey, StepCounts> {
+    let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
+    let counts = |step: &Arc<Step>| {
+        let spec = step.spec();
+        let plugin = &spec.plugin;
+        let key = (spec.route.to_string(), spec.index, plugin.name.to_string(), plugin.digest.to_string());
+        (key, step.counts())
+    };
+    steps.map(counts).collect()
 }
 
 /// No routes means the document's behaviour: every event goes to every backend.

@@ -35,7 +35,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
 pub use lag::Lag;
 pub use ledger::Owed;
 pub use log::{LogError, LogOptions, SegmentLog, Spot, Unwritten};
-pub use reader::{SegmentReader, read_at, read_spots};
+pub use reader::{SegmentReader, read_at, read_beginnings};
 pub use repair::{Report, SegmentReport, check, repair};
 
 use crate::Event;
@@ -186,6 +186,8 @@ pub struct Stats {
     pub unsettled: u64,
     /// Their bytes, roughly.
     pub unsettled_bytes: u64,
+    /// The bytes beyond which senders are told to wait (`host.journal.max_unsettled`).
+    pub max_unsettled_bytes: u64,
     /// Events that were let go of without being settled; handed out again after a restart.
     pub lost_tokens: u64,
     /// Segment files.
@@ -379,6 +381,7 @@ impl Journal {
             cursor,
             unsettled: next.saturating_sub(cursor),
             unsettled_bytes: ledger.unsettled_bytes(),
+            max_unsettled_bytes: self.shared.options.max_unsettled_bytes,
             lost_tokens: ledger.lost(),
             segments,
             bytes,

@@ -384,7 +384,8 @@ impl Worker {
 
     fn note(&mut self, journey: &Journey, step: &Step, outcome: &Outcome) {
         let route = journey.snapshot.routes[journey.route].name.as_str();
-        self.recorder.step(journey.owed.identity(), route, journey.step, step.label(), outcome);
+        let place = (route, journey.step);
+        self.recorder.step(journey.owed.identity(), place, step.label(), &journey.event, outcome);
     }
 
     fn bury(&mut self, mut journey: Journey, step: &Step, reason: String) {

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::block::Chunk;
-use super::note::{Note, Verdict};
+use super::note::{LONGEST_TEXT, Note, Verdict};
 use super::store::Provenance;
 use crate::event::Event;
 use crate::plugins::Outcome;
@@ -26,6 +26,18 @@ pub struct Recorder {
 /// The hash of an event's `id`, by which it is found again.
 pub(super) fn id_hash(id: &str) -> u64 {
     crate::journal::key_hash(id)
+}
+
+/// The names of the attributes that a step changed, as many as a note holds.
+fn changed_names(before: &Event, after: &Event) -> String {
+    let mut names = String::new();
+    before.changed_in(after, |name| {
+        // Only whole names are told.
+        if names.len() + 1 + name.len() <= LONGEST_TEXT {
+            names.extend([if names.is_empty() { "" } else { "," }, name]);
+        }
+    });
+    names
 }
 
 impl Recorder {
@@ -51,13 +63,29 @@ impl Recorder {
     }
 
     /// A step was passed. `plugin` is its name and digest.
-    pub fn step(&mut self, identity: Option<u64>, route: &str, step: usize, plugin: &str, outcome: &Outcome) {
+    pub fn step(
+        &mut self,
+        identity: Option<u64>,
+        (route, step): (&str, usize),
+        plugin: &str,
+        event: &Event,
+        outcome: &Outcome,
+    ) {
         let Some(identity) = self.takes(identity) else { return };
+        let changed;
         let (verdict, text) = match outcome {
             Outcome::Keep => (Verdict::Keep, ""),
             Outcome::Drop(reason) => (Verdict::Drop, reason.as_str()),
-            Outcome::Out(events) if events.len() == 1 => (Verdict::Change, ""),
-            Outcome::Out(_) => (Verdict::Split, ""),
+            Outcome::Out(events) => match events.as_slice() {
+                [one] => {
+                    changed = changed_names(event, one);
+                    (Verdict::Change, changed.as_str())
+                }
+                several => {
+                    changed = format!("{} events out", several.len());
+                    (Verdict::Split, changed.as_str())
+                }
+            },
             Outcome::Failed(failed) => (Verdict::Fail, failed.reason.as_str()),
         };
         let (route, plugin) = (self.name(route), self.name(plugin));

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use similar::{ChangeTag, TextDiff};
 
 use super::{engine, load, print_json};
+use crate::cli::paint::Paint;
 use crate::cli::{Failure, Outcome, say};
 use crate::host::cases_file;
 use crate::plugins::{Cases, Kind, Tried};
@@ -125,8 +126,7 @@ fn settled(changes: &Receiver<()>) -> bool {
 }
 
 fn show(tried: &[Tried], kind: Kind) -> Outcome {
-    let colour =
-        std::io::IsTerminal::is_terminal(&std::io::stdout()) && std::env::var_os("NO_COLOR").is_none();
+    let colour = Paint::of(&std::io::stdout()) == Paint::Coloured;
     for tried in tried {
         let word = if tried.passed { "ok" } else { "FAILED" };
         say(format_args!("{word:<7} {} ({})", tried.name, tried.verdict))?;

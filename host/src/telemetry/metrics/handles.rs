@@ -87,6 +87,8 @@ pub struct LaneMetrics {
     /// Confirmed by the backend.
     pub published: Counter,
     pub(super) failures: Family<Failure, Counter>,
+    /// Tries that failed, whatever their class. Not shown by itself.
+    pub failures_in_all: Counter,
     pub(super) label: Lane,
     /// Tries after the first.
     pub retries: Counter,
@@ -116,6 +118,7 @@ pub struct LaneMetrics {
 impl LaneMetrics {
     /// Counts a try that failed, by its class: a fixed word.
     pub fn failed(&self, class: &'static str) {
+        self.failures_in_all.inc();
         let backend = self.label.backend.clone();
         self.failures.get_or_create(&Failure { backend, class }).inc();
     }

@@ -51,6 +51,10 @@ pub struct Metrics {
     privacy: Family<Action, Counter>,
     refused: Family<Reason, Counter>,
     dropped: Family<Reason, Counter>,
+    /// Events dropped by rule, whatever the reason; the sum of a family cannot be asked for. Not shown by itself.
+    pub dropped_by_rule: Counter,
+    /// Events refused by an ingress, as [`Self::dropped_by_rule`].
+    pub refused_in_all: Counter,
     matched: Family<Route, Counter>,
     left_out: Family<LeftOut, Counter>,
     dedup_full: Family<Route, Counter>,
@@ -142,6 +146,8 @@ impl Steps {
 struct Lanes {
     published: Family<Lane, Counter>,
     failures: Family<Failure, Counter>,
+    /// Not shown by itself.
+    failures_in_all: Family<Lane, Counter>,
     retries: Family<Lane, Counter>,
     dead: Family<Lane, Counter>,
     overflowed: Family<Lane, Counter>,
@@ -233,6 +239,7 @@ impl Metrics {
                 Histogram::exponential(0.001, 2.0, 20)
             }),
             failures: to.counters("publish_failures", "publishes that a backend did not confirm, by class"),
+            failures_in_all: Family::default(),
             retries: to.counters("publish_retries", "tries after the first"),
             dead: to.counters("dead_letters", "events that became dead letters"),
             overflowed: to.counters("lane_overflowed", "events that went to a lane's overflow"),
@@ -301,6 +308,8 @@ impl Metrics {
             privacy,
             refused,
             dropped,
+            dropped_by_rule: Counter::default(),
+            refused_in_all: Counter::default(),
             matched,
             left_out,
             dedup_full,
@@ -328,6 +337,7 @@ impl Metrics {
 
     /// Counts refused events.
     pub fn refused(&self, reason: &'static str, count: u64) {
+        self.refused_in_all.inc_by(count);
         self.refused.get_or_create(&Reason { reason }).inc_by(count);
     }
 
@@ -338,6 +348,7 @@ impl Metrics {
 
     /// Counts events dropped by rule.
     pub fn dropped(&self, reason: &'static str, count: u64) {
+        self.dropped_by_rule.inc_by(count);
         self.dropped.get_or_create(&Reason { reason }).inc_by(count);
     }
 
@@ -393,6 +404,7 @@ impl Metrics {
         LaneMetrics {
             published: lanes.published.get_or_create_owned(&label),
             failures: lanes.failures.clone(),
+            failures_in_all: lanes.failures_in_all.get_or_create_owned(&label),
             retries: lanes.retries.get_or_create_owned(&label),
             dead: lanes.dead.get_or_create_owned(&label),
             overflowed: lanes.overflowed.get_or_create_owned(&label),

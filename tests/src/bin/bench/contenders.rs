@@ -82,6 +82,17 @@ impl Contender {
         }
     }
 
+    /// Where its admin API is.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        match &self.program {
+            Program::Host(host) => host.admin_address(),
+            Program::Forwarder(_) => panic!("the forwarder has no admin API"),
+        }
+    }
+
     /// One round of load, counted until its last event is in the stream.
     pub(crate) async fn round(&self, load: impl Fn(Load) -> Load) -> Round {
         let before = self.stream.added().await;
