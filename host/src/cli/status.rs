@@ -215,6 +215,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_reads_is_shown_where_somebody_is_named() {
+        let facts: Facts = serde_json::from_str(
+            r#"{"lanes": [{"name": "a", "consumers": [{"name": "billing", "lag": 1200, "pending": null, "at_ms": 1, "error": null}]}]}"#,
+        )
+        .unwrap();
+        let text = picture(&facts, Paint::Plain);
+        let row = text.lines().find(|line| line.contains("billing")).unwrap();
+        assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["a", "billing", "1,200", "-", "-"]);
+        assert!(!picture(&Facts::default(), Paint::Plain).contains("consumer"));
+    }
+
+    #[test]
     fn what_is_wrong_stands_first() {
         let facts: Facts = serde_json::from_str(
             r#"{"version": "0.1.0", "uptime_seconds": 65, "enabled": true, "generation": 3,

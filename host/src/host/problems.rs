@@ -500,7 +500,7 @@ mod tests {
 
         /// A step that has done this in the last ten seconds.
         fn with_step(mut self, counts: StepCounts) -> Self {
-            let key = ("all".to_owned(), 0, "redact".to_owned());
+            let key = ("all".to_owned(), 0, "redact".to_owned(), "sha256:ab".to_owned());
             self.now.steps.insert(key, counts);
             let said = |reason: &str| Some(Said { at_ms: 1, reason: reason.into() });
             self.steps.push(StepStatus {
@@ -541,6 +541,7 @@ mod tests {
             failures: 0,
             retries: 0,
             dead: 0,
+            consumers: Vec::new(),
         }
     }
 

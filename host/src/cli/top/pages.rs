@@ -11,7 +11,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::feed::{Look, Picture};
 use super::latency::Quantiles;
 use super::lines::{Cell, bars, cut, heading, left, right, style_of, table, wrapped};
-use crate::cli::facts::{Facts, Health, Lane, Problem, Step, bytes, count, rate, time, version};
+use crate::cli::facts::{Consumer, Facts, Health, Lane, Problem, Step, bytes, count, rate, time, version};
 use crate::cli::status::beside;
 
 /// Looks that the bars show.
@@ -346,7 +346,7 @@ impl View {
                 lane.publish_ms.map_or_else(String::new, |ms| format!(", a batch takes {}", time(ms)));
             let oldest =
                 lane.waits_ms.map_or_else(String::new, |ms| format!(", the oldest for {}", time(ms as f64)));
-            for text in [
+            let figures = [
                 format!("{} delivered, {} in all{latency}", rate(flows.published), count(lane.delivered)),
                 format!(
                     "{} queued{oldest}, {} in overflow{takes}",
@@ -360,7 +360,8 @@ impl View {
                     count(lane.retries),
                     count(lane.dead)
                 ),
-            ] {
+            ];
+            for text in figures.into_iter().chain(lane.consumers.iter().map(read_by)) {
                 lines.extend(wrapped(&text, width, 2).into_iter().map(|line| Line::raw(format!("  {line}"))));
             }
             lines.push(Line::raw(""));
@@ -442,6 +443,17 @@ fn about(facts: &Facts) -> String {
     format!("{} · up {up} · generation {}{publishing}", facts.version, facts.generation)
 }
 
+/// How far behind somebody is who reads from a backend.
+fn read_by(consumer: &Consumer) -> String {
+    let Consumer { name, lag, pending, error } = consumer;
+    if let Some(error) = error {
+        return format!("read by {name}: {error}");
+    }
+    let told = |number: &Option<u64>, what: &str| number.map(|number| format!("{} {what}", count(number)));
+    let told: Vec<_> = told(lag, "behind").into_iter().chain(told(pending, "not acknowledged")).collect();
+    format!("read by {name}: {}", if told.is_empty() { "not known".into() } else { told.join(", ") })
+}
+
 fn latency_of(picture: &Picture, backend: &str) -> Option<Quantiles> {
     picture.latency.iter().find(|(name, _)| name == backend).map(|(_, latency)| *latency)
 }
@@ -498,7 +510,8 @@ mod tests {
         "journal": {"next": 12345, "unsettled": 3, "bytes": 1048576, "writable": {"Ok": null}},
         "lanes": [
             {"name": "local", "address": "local stream events", "state": "up", "breaker": "closed", "queued": 0,
-             "overflow_bytes": 0, "publish_ms": 1.5, "delivered": 12345, "failures": 0, "retries": 0, "dead": 0},
+             "overflow_bytes": 0, "publish_ms": 1.5, "delivered": 12345, "failures": 0, "retries": 0, "dead": 0,
+             "consumers": [{"name": "billing", "lag": 1200, "pending": null, "error": null}]},
             {"name": "away", "address": "redis://127.0.0.1:6379/0", "state": "down", "breaker": "closed", "queued": 3,
              "overflow_bytes": 2048, "waits_ms": 12000, "error": "cannot reach 127.0.0.1:6379: Connection refused (os error 111)",
              "delivered": 0, "failures": 7, "retries": 5, "dead": 0}]}"#;
@@ -567,8 +580,9 @@ mod tests {
         q end · Tab page · p pause · ? help
         ");
         view.turn(1);
-        let text = drawn(&mut view, 80, 18);
+        let text = drawn(&mut view, 80, 20);
         for told in [
+            "read by billing: 1,200 behind",
             "confirmed within 2.0 ms / 3.8 ms / 4.0 ms",
             "3 queued, the oldest for 12 s, 2.00 KiB in overflow",
             "breaker closed, 7 failed tries, 5 retries, 0 given up",

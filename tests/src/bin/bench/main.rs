@@ -17,7 +17,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("forwarder", "CPU an event against a forwarder without journal or plugins"),
     ("filter", "throughput with against without a filter"),
     ("fsync", "throughput with fsync: always against never"),
-    ("seeing", "throughput with provenance, metrics that are scraped and a dashboard against none of it"),
+    ("seeing", "throughput with provenance, traces, metrics that are scraped and a dashboard against none"),
     ("routes", "CPU an event with 1,000 routes against 10"),
     ("swap", "latency under load while rules are swapped, and how soon they are active"),
     ("footprint", "memory with ten plugins, and time to ready"),

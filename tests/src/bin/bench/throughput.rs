@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use stagewire_tests::load::Load;
-use stagewire_tests::wire;
+use stagewire_tests::{Collector, wire};
 
 use crate::contenders::{Contender, FILTERED, alternate};
 use crate::figures::{compare, median};
@@ -44,9 +44,14 @@ pub(crate) async fn fsync_always_against_never() {
     compare("64 connections", "/s", [("always", median(a)), ("never", median(b))], "at least 0.8");
 }
 
-/// What seeing costs: everything that an operator can have against nothing of it.
+/// What seeing costs: everything that an operator can have, with one event in a hundred traced, against nothing of it.
 pub(crate) async fn seen_against_unseen() {
-    let seen = Contender::host(FILTERED, SEEN).await;
+    let collector = Collector::start().await;
+    let settings = format!(
+        "provenance: {{ enabled: true }}\n  tracing: {{ endpoint: \"{}\", sample: 0.01 }}",
+        collector.grpc()
+    );
+    let seen = Contender::host(FILTERED, &settings).await;
     let unseen = Contender::host(FILTERED, "provenance: { enabled: false }").await;
     let looking = tokio::spawn(look(seen.admin()));
     for (what, batch) in [("64 connections", 1), ("batches of 100", 100)] {
@@ -56,9 +61,6 @@ pub(crate) async fn seen_against_unseen() {
     }
     looking.abort();
 }
-
-/// The `host:` settings with all that is seen. Tracing of one event in a hundred is a line here, once there is such a setting.
-const SEEN: &str = "provenance: { enabled: true }";
 
 /// What an open dashboard asks for, and a monitoring system more often than usual.
 async fn look(admin: SocketAddr) {
