@@ -25,5 +25,6 @@ pub mod protocol;
 pub mod provenance;
 pub mod router;
 pub mod telemetry;
+pub mod trace;
 
 pub use event::Event;

@@ -204,14 +204,19 @@ impl Browser {
         let height = self.script("return document.documentElement.scrollHeight", &[]).await;
         let height = height.as_u64().and_then(|height| u32::try_from(height).ok()).unwrap_or(look.height);
         self.look(Look { height: height.clamp(look.height, 4_000), ..look }).await;
-        let picture = self.command("GET", "/screenshot", &Value::Null).await;
+        let picture = self.picture().await;
         self.look(look).await;
-        let picture = base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap_or_default());
         let directory = places::target().join("screenshots");
         std::fs::create_dir_all(&directory).expect("the target directory can be written");
         let file = directory.join(format!("{name}-{}-{}.png", look.width, look.theme));
-        std::fs::write(file, picture.expect("a picture is base64"))
-            .expect("the target directory can be written");
+        std::fs::write(file, picture).expect("the target directory can be written");
+    }
+
+    /// What is seen now, as PNG.
+    pub async fn picture(&self) -> Vec<u8> {
+        let picture = self.command("GET", "/screenshot", &Value::Null).await;
+        let picture = base64::engine::general_purpose::STANDARD.decode(picture.as_str().unwrap_or_default());
+        picture.expect("a picture is base64")
     }
 
     /// What the page and the browser complained about since the last time: errors of scripts, refused content, missing files.

@@ -383,15 +383,21 @@ fn replace(path: &Path, bytes: &[u8]) {
     std::fs::rename(&beside, path).expect("a file can be renamed into place");
 }
 
-/// Adds up the samples of a metric in the `OpenMetrics` text format.
-fn sum_of(text: &str, name: &str, labels: &[&str]) -> f64 {
+/// Adds up the samples of a metric in the `OpenMetrics` text format, those that have all these labels.
+pub fn sum_of(text: &str, name: &str, labels: &[&str]) -> f64 {
     text.lines()
         .filter(|line| {
             let rest = line.strip_prefix(name).unwrap_or_default();
             rest.starts_with(['{', ' ']) && labels.iter().all(|label| rest.contains(label))
         })
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .filter_map(value_of)
         .sum()
+}
+
+/// The value of a sample: before what may follow it, a time or an exemplar.
+fn value_of(line: &str) -> Option<f64> {
+    let sample = line.split(" # ").next()?;
+    sample.rsplit(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]

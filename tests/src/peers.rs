@@ -160,6 +160,13 @@ pub async fn python_reads_recorded(form: &str, recorded: &[Value]) -> Vec<Value>
     parse(&run(&arguments, &lines(recorded)).await)
 }
 
+/// Runs a producer or a consumer that traces by OpenTelemetry's own SDK, and answers with what it prints.
+pub async fn traced(arguments: &[&str]) -> Value {
+    let mut all = vec![places::python(), places::root().join("tests/clients/python/traced.py")];
+    all.extend(arguments.iter().map(Into::into));
+    parse(&run(&all, "").await).remove(0)
+}
+
 /// Reads a stream with Python's own Redis client, and describes the events.
 pub async fn python_reads_redis(url: &str, stream: &str, count: usize) -> Vec<Value> {
     let address = url.trim_start_matches("redis://");

@@ -156,6 +156,9 @@ async fn figures_and_events_come_by_themselves() {
     let moving = "return parseFloat(document.querySelector('[data-node=route-greetings] .rate').innerText.replace(',', '')) > 50";
     browser.until("the route's rate rises", moving, &[]).await;
     browser.shows("[data-node='backend-away']", "down").await;
+    browser.shows("[data-key='problems'] [data-kind='backend_down']", "backend away is down").await;
+    browser.shows("[data-key='dropped']", "by rules and plugins").await;
+    browser.until("drops and failed tries have a line", "return ['dropped', 'failures'].every((key) => document.querySelector(`[data-key=${key}] .spark`))", &[]).await;
     load.stop().await;
 
     browser.go("#/events/just-now").await;
@@ -163,6 +166,7 @@ async fn figures_and_events_come_by_themselves() {
     browser.shows(".timeline", "redact").await;
     browser.shows(".timeline", "confirmed").await;
     browser.shows(".timeline", "changed").await;
+    browser.shows(".timeline .diff", "data").await;
 
     browser.go("#/events").await;
     browser.fill("Id", "letter-2").await;

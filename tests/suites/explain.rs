@@ -102,6 +102,16 @@ async fn the_latest_events_are_listed_and_found() {
     let latest = get(&host, "/api/v1/events?limit=2").await;
     let ids: Vec<_> = latest.as_array().into_iter().flatten().map(|event| event["id"].clone()).collect();
     assert_eq!(ids, ["e249", "e248"]);
+    until_true("it is noted what became of them", PATIENCE, async || {
+        let onwards = get(&host, "/api/v1/events?from=3&limit=2&outcome=true").await;
+        onwards[1]["outcome"]["state"] == "delivered"
+    })
+    .await;
+    let onwards = get(&host, "/api/v1/events?from=3&limit=2&outcome=true").await;
+    let ids: Vec<_> = onwards.as_array().into_iter().flatten().map(|event| event["id"].clone()).collect();
+    assert_eq!(ids, ["e3", "e4"]);
+    assert_eq!(onwards[0]["outcome"]["routes"], json!(["chosen"]), "{onwards}");
+    assert_eq!(get(&host, "/api/v1/events?source=nobody").await, json!([]));
     let found = get(&host, "/api/v1/events?type=odd&limit=1000").await;
     assert_eq!(found.as_array().map(Vec::len), Some(125));
     assert_eq!(get(&host, "/api/v1/events?id=e7").await[0]["id"], "e7");
@@ -146,6 +156,11 @@ async fn a_paused_backend_keeps_its_events_until_it_is_resumed() {
 async fn the_history_has_rates() {
     let host = start().await;
     host.send_all(&[event("a", "a"), event("b", "b")]).await;
+    until_true("drops and failed tries are in it", PATIENCE, async || {
+        let series = get(&host, "/api/v1/history").await["series"].clone();
+        series["dropped"].is_array() && series["failures/local"].is_array()
+    })
+    .await;
     until_true("two samples were taken", PATIENCE, async || {
         let received = get(&host, "/api/v1/history").await["series"]["received"].clone();
         received

@@ -1,6 +1,7 @@
 //! End-to-end suites, one module a subject, in one program so that it links once.
 
 mod admin;
+mod consumers;
 mod contract;
 mod crash;
 mod dashboard;
@@ -16,7 +17,9 @@ mod journal;
 mod kafka;
 mod lanes;
 mod languages;
+mod metrics;
 mod nats;
+mod operating;
 mod plugins;
 mod privacy;
 mod rabbitmq;
@@ -28,5 +31,7 @@ mod settings;
 mod shipped;
 mod shutdown;
 mod swaps;
+mod terminal;
 mod tls;
+mod tracing;
 mod trials;

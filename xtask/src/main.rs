@@ -22,8 +22,8 @@ usage: cargo xtask COMMAND
                          --keep leaves the host running
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
-                         forwarder, filter, fsync, provenance, plugins, conditions, routes, swap,
-                         footprint, languages, one-down, backends [KIND ...]
+                         forwarder, filter, fsync, seeing, explain, plugins, conditions, routes,
+                         swap, footprint, languages, one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these
@@ -87,7 +87,7 @@ fn bench(rest: &[&str]) -> Result<()> {
     guests::build()?;
     suites::build("release")?;
     // Those of the library alone, without a host.
-    let alone = ["plugins", "conditions"];
+    let alone = ["plugins", "conditions", "explain"];
     if !alone.iter().any(|name| rest == [*name]) {
         shell::program("release", "bench").args(rest).run()?;
     }

@@ -14,6 +14,7 @@ from .consumers import NAMES, consumer
 from .feedback import Feedback
 from .stage import Stage
 from .store import Store
+from .tracing import start
 
 
 def main(words: list[str] | None = None) -> None:
@@ -27,6 +28,7 @@ def main(words: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # One line an event is enough.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    start()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

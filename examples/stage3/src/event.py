@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from .tracing import current
+
 SOURCE = "stage3-embedding"
 DOCUMENT_PROCESSED = "com.storytelling.nlp.document.processed"
 EMBEDDING_FAILED = "com.storytelling.embedding.failed"
@@ -29,6 +31,7 @@ class Event(BaseModel):
     datacontenttype: str | None = "application/json"
     data: dict[str, Any] = Field(default_factory=dict)
     traceparent: str | None = None
+    tracestate: str | None = None
     hops: int = 0
     """How many events answered one another until this one came to be."""
 
@@ -42,6 +45,8 @@ class Event(BaseModel):
 
     def answered(self, type: str, data: dict[str, Any]) -> Event:
         """Make the event that answers this one, one hop further; the same each time, by its id."""
+        # It begins in the span of the work that failed; without one it is of the trace of its cause.
+        trace = current() or self.trace()
         cause = hashlib.sha256(f"{type}\0{self.source}\0{self.id}".encode()).hexdigest()[:32]
         return Event(
             id=f"evt_{cause}",
@@ -50,9 +55,15 @@ class Event(BaseModel):
             subject=self.subject,
             time=now(),
             data=data,
-            traceparent=self.traceparent,
+            traceparent=trace.get("traceparent"),
+            tracestate=trace.get("tracestate"),
             hops=self.hops + 1,
         )
+
+    def trace(self) -> dict[str, str]:
+        """Give what the event says of its trace, by name."""
+        found = {"traceparent": self.traceparent, "tracestate": self.tracestate}
+        return {name: text for name, text in found.items() if text is not None}
 
     def encode(self) -> bytes:
         """Write it in the JSON event format."""

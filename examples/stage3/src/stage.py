@@ -14,6 +14,7 @@ from .embedding import EmbeddingError, embed
 from .event import DOCUMENT_PROCESSED, EMBEDDING_FAILED, Event
 from .feedback import Feedback, RefusedError
 from .store import Store
+from .tracing import Headers, going_on
 
 logger = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ class Stage:
     feedback: Feedback
     results: Path
 
-    def receive(self, body: bytes | str) -> Outcome:
-        """Deal with one event, once, however often it comes.
+    def receive(self, body: bytes | str, headers: Headers | None = None) -> Outcome:
+        """Deal with one event, once, however often it comes. `headers` are those of its transport.
 
         Raises:
             Undeliverable: the failure could not be told; do not acknowledge the event, it must come again.
@@ -55,7 +56,8 @@ class Stage:
             return Outcome.IGNORED
         if self.store.was_seen(event):
             return Outcome.REPEATED
-        return self._embed(event)
+        with going_on(event, headers or {}):
+            return self._embed(event)
 
     def _embed(self, event: Event) -> Outcome:
         begin = time.perf_counter()

@@ -1,5 +1,6 @@
 //! The journal's events over the admin API: the latest, a range, and a live tail. Attributes only, never their data.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use super::endpoint::{Given, Stream};
 use super::problem::Problem;
 use crate::host::View;
 use crate::journal::{Journal, Record};
+use crate::provenance::{State as Now, Story};
 
 /// Records that a search looks through, the latest.
 const SEARCHED: u64 = 100_000;
@@ -42,6 +44,18 @@ pub(super) struct Search {
     kind: Option<String>,
     /// A part of the subject.
     subject: Option<String>,
+    /// A part of the source.
+    source: Option<String>,
+}
+
+/// How the events are listed.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct Listing {
+    /// From this offset on, the oldest first; without it the latest, the newest first.
+    from: Option<u64>,
+    /// Whether to tell what became of each.
+    #[serde(default)]
+    outcome: bool,
 }
 
 /// A stretch of the journal. Of an offset and a time for the same end, the narrower one holds.
@@ -62,17 +76,18 @@ impl Search {
         100
     }
 
-    /// `id` whole; of type and subject a part is enough.
+    /// `id` whole; of type, subject and source a part is enough.
     fn wants(&self, record: &Record) -> bool {
         let event = &record.event;
         let part = |text: &str, part: &Option<String>| part.as_ref().is_none_or(|part| text.contains(part));
         self.id.as_ref().is_none_or(|id| event.id() == id)
             && part(event.kind(), &self.kind)
             && part(event.subject().unwrap_or_default(), &self.subject)
+            && part(event.source(), &self.source)
     }
 
     fn is_open(&self) -> bool {
-        self.id.is_none() && self.kind.is_none() && self.subject.is_none()
+        [&self.id, &self.kind, &self.subject, &self.source].iter().all(|part| part.is_none())
     }
 }
 
@@ -97,6 +112,35 @@ pub(super) struct Shown {
     time: Option<String>,
     /// Bytes of its data.
     size: usize,
+    /// What became of it, where that is asked for and known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<Outcome>,
+}
+
+/// What became of an event, in short.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "EventOutcome")]
+struct Outcome {
+    /// Where it is.
+    state: Now,
+    /// The routes that took it.
+    routes: Vec<String>,
+    /// Who dropped it, failed on it, gave it up or left it out, and why.
+    why: Option<String>,
+}
+
+impl From<Story> for Outcome {
+    fn from(story: Story) -> Self {
+        let why = story.journeys.iter().find_map(|journey| {
+            let buried = journey.buried.first().map(|buried| format!("{}: {}", buried.place, buried.reason));
+            let stopped = journey.steps.iter().rev().find(|step| !step.reason.is_empty());
+            buried
+                .or_else(|| stopped.map(|step| format!("{}: {}", step.plugin, step.reason)))
+                .or_else(|| Some(format!("{}: {}", journey.route, journey.left_out.as_ref()?)))
+        });
+        let routes = story.journeys.into_iter().map(|journey| journey.route).collect();
+        Self { state: story.state, routes, why }
+    }
 }
 
 impl From<&Record> for Shown {
@@ -111,6 +155,7 @@ impl From<&Record> for Shown {
             subject: event.subject().map(Into::into),
             time: event.time().map(Into::into),
             size: event.data().len(),
+            outcome: None,
         }
     }
 }
@@ -129,26 +174,53 @@ pub(super) struct PartOf {
     end: u64,
 }
 
-/// The latest events that are asked for, newest first.
+/// The events that are asked for.
 pub(super) async fn list(
     State(view): State<Arc<View>>,
     Given(search): Given<Search>,
+    Given(listing): Given<Listing>,
 ) -> Result<Json<Vec<Shown>>, Problem> {
     blocking(move || {
-        let limit = search.limit.min(MOST);
-        let stats = view.journal.stats();
-        let back = if search.is_open() { limit as u64 } else { SEARCHED };
-        let from = stats.next.saturating_sub(back).max(stats.first);
-        let mut found = std::collections::VecDeque::new();
-        for record in view.journal.read(from).into_iter().flatten().flatten() {
-            if search.wants(&record) {
-                found.push_front(Shown::from(&record));
-                found.truncate(limit);
-            }
-        }
-        Ok(Vec::from(found))
+        let found = match listing.from {
+            Some(from) => onwards(&view, &search, from),
+            None => latest(&view, &search),
+        };
+        let mut stories = match &view.provenance {
+            Some(provenance) if listing.outcome => provenance.stories_of(&found),
+            _ => BTreeMap::new(),
+        };
+        let shown = |record: &Record| {
+            let outcome = stories.remove(&record.offset).map(Outcome::from);
+            Shown { outcome, ..Shown::from(record) }
+        };
+        Ok(found.iter().map(shown).collect())
     })
     .await
+}
+
+/// From that offset on, the oldest first.
+fn onwards(view: &View, search: &Search, from: u64) -> Vec<Record> {
+    let stats = view.journal.stats();
+    let end = from.saturating_add(SEARCHED);
+    let records = view.journal.read(from.max(stats.first)).into_iter().flatten().flatten();
+    let records = records.take_while(|record| record.offset < end).filter(|record| search.wants(record));
+    records.take(search.limit.min(MOST)).collect()
+}
+
+/// The latest, newest first.
+fn latest(view: &View, search: &Search) -> Vec<Record> {
+    let limit = search.limit.min(MOST);
+    let stats = view.journal.stats();
+    let back = if search.is_open() { limit as u64 } else { SEARCHED };
+    let from = stats.next.saturating_sub(back).max(stats.first);
+    let mut found = VecDeque::new();
+    for record in view.journal.read(from).into_iter().flatten().flatten() {
+        if search.wants(&record) {
+            found.push_front(record);
+            found.truncate(limit);
+        }
+    }
+    found.into()
 }
 
 /// Events of a stretch of the journal, oldest first.

@@ -40,7 +40,9 @@ use serde::de::DeserializeOwned;
 use self::discreet::Discreet;
 use crate::Event;
 use crate::config::secrets;
+use crate::config::units::Span;
 use crate::names::BackendName;
+use crate::trace::{self, Context};
 
 /// Why an event of a batch is not confirmed, and what the lane shall do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -99,7 +101,12 @@ pub enum Receipt {
     #[default]
     Confirmed,
     /// The id of its entry (Redis Streams).
-    Entry(String),
+    Entry {
+        /// Milliseconds of Unix time, by the server's clock.
+        millis: u64,
+        /// Its number among those of the same millisecond.
+        number: u64,
+    },
     /// Its partition and its offset there (Kafka); with `acks: 0` nobody knows the offset.
     Partition {
         /// From 0.
@@ -136,7 +143,12 @@ impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Confirmed => Ok(()),
-            Self::Entry(id) => f.write_str(id),
+            Self::Entry { millis, number } => {
+                // Once for each event that is confirmed: faster than by `write!`.
+                f.write_str(itoa::Buffer::new().format(*millis))?;
+                f.write_str("-")?;
+                f.write_str(itoa::Buffer::new().format(*number))
+            }
             Self::Partition { partition, offset: Some(offset) } => {
                 write!(f, "partition {partition}, offset {offset}")
             }
@@ -158,6 +170,45 @@ pub struct Item {
     pub event: Event,
     /// Events of one key are confirmed in order.
     pub key: u64,
+    /// The span that its receiver is to go on with, where it belongs to a trace and tracing is on.
+    pub trace: Option<Context>,
+}
+
+impl Item {
+    /// The headers of W3C Trace Context, for transports that have headers beside the event's attributes: the host's own
+    /// span, which the event's `traceparent` never is.
+    pub fn trace_headers(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let parent = self.trace.map(|context| (trace::PARENT, context.to_string()));
+        let state = self.trace.and_then(|_| self.event.attribute(trace::STATE));
+        parent.into_iter().chain(state.map(|state| (trace::STATE, state.to_string())))
+    }
+}
+
+/// How far behind one consumer group is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Events that it has not been given yet; absent where the broker does not know.
+    pub lag: Option<u64>,
+    /// Events that it was given and has not acknowledged; absent where the broker does not say.
+    pub pending: Option<u64>,
+}
+
+/// Looks at the consumer groups of a backend, over a connection of its own.
+#[async_trait]
+pub trait Watch: Send {
+    /// A reading for each of the names that were set, or why there is none, for people.
+    async fn look(&mut self) -> Vec<(String, Result<Reading, String>)>;
+}
+
+/// How often consumers are looked at, unless the settings say otherwise.
+pub const CONSUMERS_INTERVAL: Span = Span::millis(15_000);
+
+/// Which consumer groups of a backend are looked at, and how often.
+pub struct Watched {
+    /// How long from one look to the next.
+    pub interval: Duration,
+    /// Who looks.
+    pub watch: Box<dyn Watch>,
 }
 
 /// A connection to one place that events go to. One lane owns it and calls it from one task.
@@ -189,6 +240,17 @@ pub trait Backend: Send + Sync {
     /// Why it has no place for it: the event lacks an attribute that the place is made of.
     fn place(&self, _event: &Event) -> Result<Option<String>, String> {
         Ok(None)
+    }
+
+    /// `messaging.system` and `messaging.destination.name` of OpenTelemetry's semantic conventions; an empty name stands
+    /// for the target's address.
+    fn destination(&self) -> (&'static str, String) {
+        ("stagewire", String::new())
+    }
+
+    /// A look at the consumer groups that the settings name, where they name any.
+    fn consumers(&self) -> Option<Watched> {
+        None
     }
 
     /// Says good-bye.

@@ -93,7 +93,7 @@ pub(crate) fn items(ids: std::ops::Range<u64>) -> Vec<Item> {
             .json(&b"{\"n\":1}"[..])
             .build()
             .unwrap();
-        Item { event, key: id % 7 }
+        Item { event, key: id % 7, trace: None }
     };
     ids.map(item).collect()
 }

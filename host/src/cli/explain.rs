@@ -54,8 +54,12 @@ fn tell(event: &Value) -> Outcome {
             let digest = digest.get(..19).unwrap_or(&digest).to_owned();
             let reason = step["reason"].as_str().filter(|reason| !reason.is_empty());
             let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+            let changed: Vec<_> = list(&step["changed"]).iter().filter_map(Value::as_str).collect();
+            let changed =
+                if changed.is_empty() { String::new() } else { format!(" of {}", changed.join(", ")) };
             let (plugin, verdict) = (text(&step["plugin"]), text(&step["verdict"]));
-            say(format_args!("    step {} {plugin} {digest}  {verdict}{reason}", number(&step["step"]) + 1))?;
+            let number = number(&step["step"]) + 1;
+            say(format_args!("    step {number} {plugin} {digest}  {verdict}{changed}{reason}"))?;
         }
         if let Some(reason) = journey["left_out"].as_str() {
             say(format_args!("    left out by the route: {}", spoken(reason)))?;

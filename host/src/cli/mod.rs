@@ -7,10 +7,12 @@ mod config;
 mod dead_letters;
 mod diff;
 mod explain;
+mod facts;
 mod init;
 mod journal;
 mod log_level;
 mod matches;
+mod paint;
 mod plugin;
 mod reload;
 mod route;
@@ -18,6 +20,7 @@ mod run;
 mod send;
 mod status;
 mod tail;
+mod top;
 mod validate;
 mod version;
 
@@ -57,8 +60,9 @@ const EXAMPLES: &str = "\
 Examples:
   stagewire init demo && cd demo && stagewire run
   stagewire send --type com.example.hello --source me --data '{\"n\": 1}'
-  stagewire tail local --follow
-  stagewire status";
+  stagewire tail events --follow
+  stagewire status
+  stagewire top";
 
 #[derive(Subcommand)]
 enum Command {
@@ -72,6 +76,7 @@ enum Command {
     Route(route::Route),
     Plugin(plugin::Plugin),
     Status(status::Status),
+    Top(top::Top),
     Reload(reload::Reload),
     Explain(explain::Explain),
     Backend(backend::Backend),
@@ -97,6 +102,7 @@ impl Command {
             Self::Route(command) => command.run(),
             Self::Plugin(command) => command.run(),
             Self::Status(command) => block_on(command.run()),
+            Self::Top(command) => block_on(command.run()),
             Self::Reload(command) => block_on(command.run()),
             Self::Explain(command) => block_on(command.run()),
             Self::Backend(command) => block_on(command.run()),
@@ -144,7 +150,7 @@ fn say(line: impl std::fmt::Display) -> Outcome {
 
 /// Whether messages for people may be coloured there.
 fn colour(output: &impl std::io::IsTerminal) -> bool {
-    output.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    paint::Paint::of(output) == paint::Paint::Coloured
 }
 
 /// Which settings file a command is about.

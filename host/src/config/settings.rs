@@ -264,6 +264,8 @@ pub struct Host {
     pub delivery: Delivery,
     /// What is kept of each event's way.
     pub provenance: Provenance,
+    /// Distributed tracing.
+    pub tracing: Tracing,
 }
 
 impl Default for Host {
@@ -280,8 +282,70 @@ impl Default for Host {
             journal: Journal::default(),
             delivery: Delivery::default(),
             provenance: Provenance::default(),
+            tracing: Tracing::default(),
         }
     }
+}
+
+/// `host.tracing`: spans of each event's way, exported by OTLP. What is absent here is taken from OpenTelemetry's
+/// environment variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and so on), and then has the default named here.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tracing {
+    /// Trace at all. Absent: where an endpoint is named.
+    pub enabled: Option<bool>,
+    /// The collector: `http://collector:4317`. Over HTTP `/v1/traces` is added where it has no path.
+    pub endpoint: Option<String>,
+    /// How it is spoken to (grpc).
+    pub protocol: Option<OtlpProtocol>,
+    /// Headers of each request, such as a key of the collector's.
+    pub headers: BTreeMap<String, String>,
+    /// PEM file of the authorities that the collector's certificate is signed by; the system's where absent.
+    pub ca_file: Option<PathBuf>,
+    /// The share of events that is traced, of those that bring no trace of their own (0.01).
+    #[schemars(range(min = 0, max = 1))]
+    pub sample: Option<f64>,
+    /// An event that brings a trace is traced if that one is recorded, and never otherwise (true). While false the share is
+    /// taken of all.
+    pub parent_based: Option<bool>,
+    /// The longest that an export may take (10s).
+    pub timeout: Option<Span>,
+    /// Spans that may wait for the collector; more are left out and counted.
+    pub queue: usize,
+    /// What the spans say of this host: `deployment.environment.name: production`.
+    pub resource: BTreeMap<String, String>,
+}
+
+impl Tracing {
+    /// The share of events that is traced where nothing else is said.
+    pub const SAMPLE: f64 = 0.01;
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            endpoint: None,
+            protocol: None,
+            headers: BTreeMap::new(),
+            ca_file: None,
+            sample: None,
+            parent_based: None,
+            timeout: None,
+            queue: 16_384,
+            resource: BTreeMap::new(),
+        }
+    }
+}
+
+/// `host.tracing.protocol`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OtlpProtocol {
+    /// gRPC, by custom on port 4317.
+    Grpc,
+    /// HTTP with protobuf, by custom on port 4318.
+    Http,
 }
 
 /// `host.provenance`: which rule, plugin version and backend did what with each event. Never its data.

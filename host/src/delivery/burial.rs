@@ -34,6 +34,8 @@ impl Burial {
         for (Pending { outgoing, .. }, reason) in &given_up {
             let place = (outgoing.route.as_str(), self.backend.as_str());
             recorder.buried(outgoing.identity, place, at_ms, reason);
+            let Outgoing { event, identity, route, .. } = outgoing;
+            recorder.spans.buried(event, *identity, route, &self.backend, reason);
         }
         tracing::warn!(backend = %self.backend, count, "given up, kept as dead letters: {}", given_up[0].1);
         let (letters, owed): (Vec<_>, Vec<Owed>) =

@@ -77,7 +77,7 @@ impl Carrier {
         }
         let item = |letter: &DeadLetter| {
             let event = carried(letter).unwrap_or_else(|_| letter.event.clone());
-            Item { key: key_hash(event.ordering_key()), event }
+            Item { key: key_hash(event.ordering_key()), event, trace: None }
         };
         let items: Vec<Item> = letters.iter().map(item).collect();
         let outcomes = self.target.backend.publish(&items).await;

@@ -11,15 +11,17 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::pace::Pace;
 use super::publisher::{CLOSE, Publisher};
 use super::queue::Queue;
 use super::settling::{Settling, settle};
-use super::{BreakerState, LaneStatus, Outgoing, Policy, State};
+use super::{BreakerState, ConsumerStatus, LaneStatus, Outgoing, Policy, State};
 use crate::backends::Target;
 use crate::journal::{DeadLetters, LogError, now_ms};
 use crate::names::BackendName;
 use crate::provenance::Recorder;
 use crate::telemetry::LaneMetrics;
+use crate::telemetry::metrics::set;
 
 /// A handle to one lane. The lane ends with [`Lane::drain`].
 #[derive(Clone)]
@@ -50,6 +52,7 @@ pub(super) struct Shared {
     /// A target to go over to.
     pub(super) next_target: Mutex<Option<Target>>,
     pub(super) view: Mutex<View>,
+    pub(super) pace: Mutex<Pace>,
     pub(super) delivered: AtomicU64,
     pub(super) pending: AtomicU64,
     pub(super) metrics: LaneMetrics,
@@ -70,6 +73,7 @@ pub(super) struct View {
     pub(super) breaker: BreakerState,
     pub(super) error: Option<String>,
     pub(super) since_ms: u64,
+    pub(super) consumers: Vec<ConsumerStatus>,
 }
 
 impl Lane {
@@ -89,6 +93,7 @@ impl Lane {
             breaker: BreakerState::Closed,
             error: None,
             since_ms: now_ms(),
+            consumers: Vec::new(),
         };
         let shared = Arc::new(Shared {
             name: target.name.clone(),
@@ -97,6 +102,7 @@ impl Lane {
             policy: RwLock::new(policy),
             next_target: Mutex::new(None),
             view: Mutex::new(view),
+            pace: Mutex::default(),
             delivered: AtomicU64::new(0),
             pending: AtomicU64::new(0),
             metrics,
@@ -184,10 +190,15 @@ impl Lane {
     /// A picture of the lane.
     pub fn status(&self) -> LaneStatus {
         let shared = &self.shared;
-        let (queued, overflow_bytes, full) = {
+        let (queued, overflow_bytes, full, front) = {
             let queue = shared.queue.lock();
-            (queue.len(), queue.overflow_bytes(), queue.is_full())
+            (queue.len(), queue.overflow_bytes(), queue.is_full(), queue.oldest())
         };
+        let (publish, under_way) = {
+            let pace = shared.pace.lock();
+            (pace.publish(), pace.oldest())
+        };
+        let oldest = front.into_iter().chain(under_way).min();
         let view = shared.view.lock();
         LaneStatus {
             name: shared.name.to_string(),
@@ -201,10 +212,22 @@ impl Lane {
             queued: queued + usize::try_from(shared.pending.load(Ordering::Relaxed)).unwrap_or(usize::MAX),
             overflow_bytes,
             full,
+            waits_ms: oldest.map(|at_ms| now_ms().saturating_sub(at_ms)),
+            publish_ms: publish.map(|took| took.as_secs_f64() * 1_000.0),
+            failures: shared.metrics.failures_in_all.get(),
             delivered: shared.delivered.load(Ordering::Relaxed),
             retries: shared.metrics.retries.get(),
             dead: shared.metrics.dead.get(),
+            consumers: view.consumers.clone(),
         }
+    }
+
+    /// Shows in its metrics what changes without an event.
+    pub fn measure(&self) {
+        let shared = &self.shared;
+        set(&shared.metrics.overflow_bytes, shared.queue.lock().overflow_bytes());
+        set(&shared.metrics.up, u64::from(shared.view.lock().state == State::Up));
+        set(&shared.metrics.paused, u64::from(shared.paused.load(Ordering::Relaxed)));
     }
 
     /// Delivers what can be delivered within the limit, then closes. The rest stays in the journal or the overflow.

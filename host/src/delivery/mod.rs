@@ -9,6 +9,7 @@ mod burial;
 mod forwarder;
 mod lane;
 mod outcomes;
+mod pace;
 mod pause;
 mod pending;
 mod policy;
@@ -17,12 +18,13 @@ mod queue;
 mod rate;
 mod settling;
 mod status;
+mod watching;
 
 pub use breaker::{BreakerPolicy, BreakerState};
 pub use forwarder::Forwarder;
 pub use lane::{Lane, Overflow};
 pub use policy::{GivenUp, Policy};
-pub use status::{LaneStatus, State};
+pub use status::{ConsumerStatus, LaneStatus, State};
 
 use crate::Event;
 use crate::journal::Owed;

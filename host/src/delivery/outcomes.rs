@@ -12,6 +12,7 @@ use super::{Outgoing, Policy, pause};
 use crate::Event;
 use crate::backends::{Failure, Outcomes, Receipt};
 use crate::journal::now_ms;
+use crate::trace::Try;
 
 /// Where the events of a batch go, before it is done.
 #[derive(Default)]
@@ -31,8 +32,9 @@ impl Publisher {
     /// Settles what is confirmed, gives back what is to be tried again, and returns what is given up.
     pub(super) fn sort(
         &mut self,
-        batch: Vec<Pending>,
+        batch: impl Iterator<Item = Pending>,
         outcomes: Outcomes,
+        tries: &[Option<Try>],
         policy: &Policy,
     ) -> Vec<(Pending, String)> {
         let (now, at_ms) = (Instant::now(), now_ms());
@@ -41,11 +43,13 @@ impl Publisher {
         let missing = std::iter::repeat_with(|| {
             Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
         });
-        for (pending, outcome) in batch.into_iter().zip(outcomes.into_iter().chain(missing)) {
+        let outcomes = outcomes.into_iter().chain(missing);
+        for (index, (pending, outcome)) in batch.zip(outcomes).enumerate() {
             let failure = match outcome {
                 Ok(receipt) => {
                     sorted.confirmed += 1;
-                    self.confirmed(pending, &receipt, at_ms, policy);
+                    let trace = tries.get(index).copied().flatten().and_then(|this| this.recorded());
+                    self.confirmed(pending, &receipt, (at_ms, trace), policy);
                     continue;
                 }
                 Err(failure) => failure,
@@ -117,6 +121,8 @@ impl Publisher {
         self.show_breaker();
         if confirmed > 0 {
             self.failures = 0;
+            self.shared.delivered.fetch_add(confirmed, Ordering::Relaxed);
+            self.shared.metrics.published.inc_by(confirmed);
         }
         if let Some(failure) = lost {
             self.connected = false;
@@ -131,7 +137,13 @@ impl Publisher {
         given_up
     }
 
-    fn confirmed(&mut self, pending: Pending, receipt: &Receipt, at_ms: u64, policy: &Policy) {
+    fn confirmed(
+        &mut self,
+        pending: Pending,
+        receipt: &Receipt,
+        (at_ms, trace): (u64, Option<u128>),
+        policy: &Policy,
+    ) {
         let Pending { outgoing: Outgoing { event, at_ms: accepted, route, identity, owed, .. }, tries } =
             pending;
         owed.settle();
@@ -143,10 +155,8 @@ impl Publisher {
             let place = (route.as_str(), self.shared.name.as_str());
             self.recorder.delivered(identity, place, tries + 1, (at_ms, latency_ms), &self.receipt);
         }
-        self.shared.delivered.fetch_add(1, Ordering::Relaxed);
-        self.shared.metrics.published.inc();
         if policy.track_latency {
-            self.shared.metrics.latency.observe(Duration::from_millis(latency_ms).as_secs_f64());
+            self.shared.metrics.confirmed(Duration::from_millis(latency_ms).as_secs_f64(), trace);
             if let Some(age) = age(&event, at_ms) {
                 self.shared.metrics.age.observe(age);
             }
@@ -168,7 +178,7 @@ impl Publisher {
 
 /// Seconds since the event's own `time`, where it has one that is past.
 fn age(event: &Event, at_ms: u64) -> Option<f64> {
-    let time: jiff::Timestamp = event.time()?.parse().ok()?;
-    let age = i64::try_from(at_ms).ok()?.checked_sub(time.as_millisecond())?;
+    let time = event.time_ms()?;
+    let age = i64::try_from(at_ms).ok()?.checked_sub(time)?;
     (age >= 0).then(|| age as f64 / 1_000.0)
 }

@@ -6,11 +6,38 @@ use foldhash::fast::FixedState;
 use tokio::time::Instant;
 
 use super::Outgoing;
+use crate::backends::Item;
+use crate::journal::Owed;
+use crate::names::RouteName;
+use crate::trace::Context;
 
 /// An event and how often it was tried.
 pub(super) struct Pending {
     pub(super) outgoing: Outgoing,
     pub(super) tries: u32,
+}
+
+/// What a backend need not know of an event.
+pub(super) struct Rest {
+    at_ms: u64,
+    pub(super) route: RouteName,
+    identity: Option<u64>,
+    owed: Owed,
+    pub(super) tries: u32,
+}
+
+impl Pending {
+    /// The event as a backend gets it, with the span that its receiver is to go on with, and the rest.
+    pub(super) fn apart(self, trace: Option<Context>) -> (Item, Rest) {
+        let Self { outgoing: Outgoing { event, key, at_ms, route, identity, owed }, tries } = self;
+        (Item { event, key, trace }, Rest { at_ms, route, identity, owed, tries })
+    }
+
+    /// Both together again.
+    pub(super) fn of((Item { event, key, .. }, rest): (Item, Rest)) -> Self {
+        let Rest { at_ms, route, identity, owed, tries } = rest;
+        Self { outgoing: Outgoing { event, key, at_ms, route, identity, owed }, tries }
+    }
 }
 
 /// A key whose first event failed: it and those behind it wait.

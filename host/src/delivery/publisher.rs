@@ -9,12 +9,14 @@ use tokio::time::Instant;
 use super::breaker::{Allowed, Breaker};
 use super::burial::Burial;
 use super::lane::Shared;
-use super::pending::{Pending, Pendings};
+use super::pending::{Pending, Pendings, Rest};
 use super::rate::Bucket;
-use super::{BreakerState, Policy, State, pause};
-use crate::backends::{Failure, Item, Target};
+use super::watching::Watching;
+use super::{BreakerState, Outgoing, Policy, State, pause};
+use crate::backends::{Failure, Item, Outcomes, Target};
 use crate::journal::{DeadLetters, now_ms};
 use crate::provenance::Recorder;
+use crate::trace::{Context, Destination, Publish, Try};
 
 /// How often settled overflow is let go of.
 const TIDY: Duration = Duration::from_millis(200);
@@ -34,6 +36,10 @@ pub(super) struct Publisher {
     pub(super) recorder: Recorder,
     /// The receipt of the event at hand, as text.
     pub(super) receipt: String,
+    /// Where spans say that it delivers.
+    destination: Arc<Destination>,
+    /// The look at who reads from the backend; ends with the lane.
+    watching: Option<Watching>,
     burial: Burial,
     bucket: Bucket,
     tidied: Instant,
@@ -49,6 +55,8 @@ impl Publisher {
         Self {
             recorder,
             receipt: String::new(),
+            destination: Arc::new(destination(&target)),
+            watching: None,
             burial: Burial::new(shared.name.clone(), dead_letters, shared.metrics.dead.clone()),
             shared,
             target,
@@ -63,6 +71,7 @@ impl Publisher {
     }
 
     pub(super) async fn run(mut self) {
+        self.watching = Watching::start(&self.shared, &*self.target.backend);
         while !self.shared.abandoned.is_cancelled() {
             self.go_over().await;
             self.tidy();
@@ -126,6 +135,8 @@ impl Publisher {
         if let Some(target) = next {
             let mut before = std::mem::replace(&mut self.target, target);
             before.backend.close().await;
+            self.destination = Arc::new(destination(&self.target));
+            self.watching = Watching::start(&self.shared, &*self.target.backend);
             self.shared.view.lock().address.clone_from(&self.target.address);
             (self.connected, self.failures, self.not_before) = (false, 0, None);
             self.breaker.close();
@@ -281,17 +292,68 @@ impl Publisher {
                 self.pendings.admit(&mut batch, more);
             }
         }
-        let items: Vec<Item> = batch
-            .iter()
-            .map(|pending| Item { event: pending.outgoing.event.clone(), key: pending.outgoing.key })
-            .collect();
+        let tries = self.tries(&batch);
+        let oldest = batch.iter().map(|pending| pending.outgoing.at_ms).min().unwrap_or_default();
+        // Handed over and back: a clone would be two counts of references more for each event.
+        let apart = |(index, pending): (usize, Pending)| {
+            pending.apart(tries.get(index).copied().flatten().map(|this| this.context))
+        };
+        let (items, rests): (Vec<Item>, Vec<Rest>) = batch.into_iter().enumerate().map(apart).unzip();
         self.bucket.spend(items.len());
+        let begun = (!tries.is_empty()).then(|| Publish::begin(items.len()));
+        self.shared.pace.lock().begin(oldest);
         let outcomes = self.target.backend.publish(&items).await;
-        drop(items);
-        let given_up = self.sort(batch, outcomes, policy);
+        self.shared.pace.lock().end();
+        if let Some(publish) = begun {
+            self.trace(&items, &rests, &tries, &outcomes, publish.end());
+        }
+        let again = items.into_iter().zip(rests).map(Pending::of);
+        let given_up = self.sort(again, outcomes, &tries, policy);
         self.burial.bury(given_up, policy.given_up, &mut self.recorder).await;
         self.recorder.flush();
         self.count_pending(0);
+    }
+
+    /// The spans of what is about to be tried; none at all where nothing is traced.
+    fn tries(&self, batch: &[Pending]) -> Vec<Option<Try>> {
+        let spans = &self.recorder.spans;
+        if !spans.are_on() {
+            return Vec::new();
+        }
+        let this = |Pending { outgoing: Outgoing { event, identity, route, .. }, .. }: &Pending| {
+            spans.try_out(event, *identity, route)
+        };
+        batch.iter().map(this).collect()
+    }
+
+    /// Notes what became of the tries, and the publish that several of them were in.
+    fn trace(
+        &mut self,
+        items: &[Item],
+        rests: &[Rest],
+        tries: &[Option<Try>],
+        outcomes: &Outcomes,
+        publish: Publish,
+    ) {
+        let mut traced: Vec<Context> = Vec::new();
+        for (((item, rest), this), outcome) in items.iter().zip(rests).zip(tries).zip(outcomes) {
+            let Some(this) = this.filter(|this| this.recorded().is_some()) else { continue };
+            let about = (&item.event, &rest.route);
+            let outcome = match outcome {
+                Ok(receipt) => Ok(receipt.to_string()),
+                Err(failure) => match failure.class() {
+                    Some(class) => Err((class, failure.to_string())),
+                    // It was not tried at all.
+                    None => continue,
+                },
+            };
+            let tried = (publish, rest.tries + 1);
+            self.recorder.spans.tried(this, about, &self.destination, tried, outcome);
+            traced.push(this.context);
+        }
+        if traced.len() > 1 {
+            self.recorder.spans.published(traced, &self.destination, publish);
+        }
     }
 
     /// Waits for something to do.
@@ -354,4 +416,10 @@ impl Publisher {
             tracing::warn!(backend = %self.shared.name, left, "not delivered in time; goes on at the next start");
         }
     }
+}
+
+fn destination(target: &Target) -> Destination {
+    let (system, name) = target.backend.destination();
+    let name = if name.is_empty() { target.address.clone() } else { name };
+    Destination { system, name, backend: target.name.to_string(), address: target.address.clone() }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::Outgoing;
 use crate::Event;
-use crate::journal::{Backlog, LogError, Owed};
+use crate::journal::{Backlog, LogError, Owed, Unwritten};
 use crate::names::RouteName;
 
 /// Head of an overflow record: `u64 at_ms · u64 key · u64 offset in the journal, from 1 on · u16 length of the route's name`, then
@@ -69,6 +69,11 @@ impl Queue {
     /// Whether nothing is left, in memory and on disk.
     pub(super) fn is_exhausted(&self) -> bool {
         self.memory.is_empty() && !self.spilling
+    }
+
+    /// When the oldest event in memory was accepted, Unix milliseconds.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.memory.front().map(|outgoing| outgoing.at_ms)
     }
 
     pub(super) fn overflow_bytes(&self) -> u64 {
@@ -148,6 +153,12 @@ impl Queue {
             }
             _ => Ok(None),
         }
+    }
+
+    /// What went to disk since the last call, for the system to begin to write.
+    pub(super) fn unwritten(&mut self) -> Option<Unwritten> {
+        // Without it the next sync has more to do.
+        self.overflow.as_mut().and_then(|overflow| overflow.unwritten().ok().flatten())
     }
 
     /// Takes the next events out.

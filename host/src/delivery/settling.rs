@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::lane::Shared;
-use crate::journal::Owed;
+use crate::journal::{Owed, Unwritten};
 
-/// One sync covers what was spilled within this time. Little at a time: a large one stands in the way of the journal's own,
-/// and with 200 ms the lanes beside it had half as much again of latency.
+/// The system begins to write what was spilled within this time.
 const PACE: Duration = Duration::from_millis(20);
+/// One sync covers what was spilled within so many of these times. Each may stand in the way of one of the journal's own, so
+/// that few of them are better for the lanes beside it; and little is left for it to do at once.
+const SYNC: u32 = 12;
 
 /// Starts a thread of the runtime's pool when something was spilled, and lets it end when all is settled.
 pub(super) struct Settling {
@@ -36,7 +38,14 @@ impl Settling {
 
 fn settle_all(lane: &Shared) {
     loop {
-        std::thread::sleep(PACE);
+        for _ in 0..SYNC {
+            std::thread::sleep(PACE);
+            let unwritten = lane.queue.lock().unwritten();
+            unwritten.into_iter().for_each(Unwritten::begin);
+            if lane.draining.is_cancelled() {
+                break;
+            }
+        }
         if settle(lane) {
             continue;
         }

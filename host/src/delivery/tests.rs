@@ -121,7 +121,7 @@ impl Bench {
             letters.clone(),
             overflow,
             LaneMetrics::detached(),
-            Recorder::new(None),
+            Recorder::new(None, None),
             &runtime,
         );
         Self { lane, letters, dir }
@@ -133,7 +133,7 @@ impl Bench {
 }
 
 fn group(ids: std::ops::Range<u64>) -> Vec<Outgoing> {
-    let outgoing = |Item { event, key }| Outgoing {
+    let outgoing = |Item { event, key, .. }| Outgoing {
         event,
         key,
         at_ms: 0,

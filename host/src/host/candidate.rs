@@ -220,7 +220,7 @@ impl Workshop {
     }
 
     fn start(&self, spec: StepSpec, workers: usize) -> Result<Step, String> {
-        let metrics = self.metrics.step(&spec.route, spec.index, &spec.plugin.name);
+        let metrics = self.metrics.step(&spec.route, spec.index, &spec.plugin.name, spec.plugin.digest);
         Step::prepare(spec, workers, metrics).map_err(|error| error.to_string())
     }
 

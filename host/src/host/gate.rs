@@ -11,9 +11,10 @@ use crate::Event;
 use crate::config::Settings;
 use crate::config::settings::PublishEvents;
 use crate::event::Value;
-use crate::ingress::{Intake, Refusal};
+use crate::ingress::{Arrived, Intake, Refusal};
 use crate::journal::{AppendError, Journal};
 use crate::telemetry::Metrics;
+use crate::trace::Tracer;
 
 /// The extension attribute in which producers count how many events led to this one.
 const HOPS: &str = "hops";
@@ -24,6 +25,7 @@ pub struct Gate {
     rules: ArcSwap<Rules>,
     stopping: AtomicBool,
     metrics: Arc<Metrics>,
+    tracer: Option<Tracer>,
 }
 
 struct Rules {
@@ -65,9 +67,9 @@ impl Rules {
 impl Gate {
     /// A gate that is shut as the settings say. It has its privacy rules with the first [`Gate::swap`]: till then nothing comes
     /// in.
-    pub fn new(journal: Journal, settings: &Settings, metrics: Arc<Metrics>) -> Self {
+    pub fn new(journal: Journal, settings: &Settings, metrics: Arc<Metrics>, tracer: Option<Tracer>) -> Self {
         let rules = ArcSwap::from_pointee(Rules::new(settings, Privacy::default()));
-        Self { journal, rules, stopping: AtomicBool::new(false), metrics }
+        Self { journal, rules, stopping: AtomicBool::new(false), metrics, tracer }
     }
 
     /// Takes over the rules of new settings.
@@ -93,7 +95,7 @@ impl Gate {
     /// One count for a run of events of one type, which is what a batch mostly is.
     fn measure(&self, events: &[Event]) {
         for run in events.chunk_by(|one, next| one.kind() == next.kind()) {
-            self.metrics.by_type(run[0].kind()).inc_by(run.len() as u64);
+            self.metrics.count_type(run[0].kind(), run.len() as u64);
             run.iter().for_each(|event| self.metrics.payload.observe(event.data().len() as f64));
         }
     }
@@ -120,7 +122,8 @@ impl Gate {
 
 #[async_trait]
 impl Intake for Gate {
-    async fn accept(&self, mut events: Vec<Event>) -> Result<(), Refusal> {
+    async fn accept(&self, arrived: Arrived) -> Result<(), Refusal> {
+        let Arrived { mut events, ingress, carried } = arrived;
         let count = events.len() as u64;
         if self.stopping.load(Ordering::Relaxed) {
             return Err(self.stopped(count));
@@ -144,7 +147,13 @@ impl Intake for Gate {
         let kept = events.len() as u64;
         self.measure(&events);
         if kept > 0 {
-            self.journal.append(events).await.map_err(|error| self.refuse(error, kept))?;
+            let arrivals = self.tracer.as_ref().map(|tracer| tracer.enter(&mut events, carried.as_ref()));
+            let appended = self.journal.append(events).await;
+            if let (Some(tracer), Some(arrivals)) = (&self.tracer, arrivals) {
+                let refused = appended.as_ref().err().map(ToString::to_string);
+                tracer.entered(arrivals, ingress, refused.as_deref());
+            }
+            appended.map_err(|error| self.refuse(error, kept))?;
         }
         self.metrics.received.inc_by(count);
         Ok(())

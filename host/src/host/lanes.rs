@@ -14,6 +14,7 @@ use crate::journal::DeadLetters;
 use crate::names::BackendName;
 use crate::provenance::{Provenance, Recorder};
 use crate::telemetry::Metrics;
+use crate::trace::Tracer;
 
 /// All lanes, by backend.
 pub struct Lanes {
@@ -24,9 +25,25 @@ pub struct Lanes {
     /// At the start the journal hands out again what it has from here on; later on, nothing.
     again_from: u64,
     dead_letters: DeadLetters,
-    provenance: Option<Provenance>,
+    notes: Notes,
     metrics: Arc<Metrics>,
     runtime: Handle,
+}
+
+/// Where is noted what became of events.
+#[derive(Clone)]
+pub struct Notes {
+    /// Kept beside the journal.
+    pub provenance: Option<Provenance>,
+    /// Spans of those that are traced.
+    pub tracer: Option<Tracer>,
+}
+
+impl Notes {
+    /// What one worker or lane notes by.
+    pub fn recorder(&self) -> Recorder {
+        Recorder::new(self.provenance.clone(), self.tracer.clone())
+    }
 }
 
 struct Open {
@@ -52,12 +69,12 @@ impl Lanes {
         data: PathBuf,
         again_from: u64,
         dead_letters: DeadLetters,
-        provenance: Option<Provenance>,
+        notes: Notes,
         metrics: Arc<Metrics>,
         runtime: Handle,
     ) -> Self {
         let (open, forwarder) = (BTreeMap::new(), None);
-        Self { open, forwarder, data, again_from, dead_letters, provenance, metrics, runtime }
+        Self { open, forwarder, data, again_from, dead_letters, notes, metrics, runtime }
     }
 
     /// Compares the settings with what is open and opens what is new; nothing is in force yet.
@@ -170,7 +187,7 @@ impl Lanes {
         }
         let metrics = self.metrics.lane(&target.name);
         let letters = self.dead_letters.clone();
-        let recorder = Recorder::new(self.provenance.clone());
+        let recorder = self.notes.recorder();
         Some(Lane::start(target, policy.clone(), letters, overflow?, metrics, recorder, &self.runtime))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Whatever is wrong, the last good snapshot goes on, and the status says why.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ use super::gate::Gate;
 use super::history::History;
 use super::lanes::Lanes;
 use super::privacy::Privacy;
+use super::recent::{AtSwap, StepKey};
 use super::trial::{Trial, Trials};
 use super::versions;
 use crate::Event;
@@ -27,7 +28,7 @@ use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
-use crate::plugins::StepStatus;
+use crate::plugins::{Step, StepCounts, StepStatus};
 use crate::router::{Condition, Rule, Table};
 use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
@@ -145,6 +146,7 @@ pub struct Swapper {
     journal: Journal,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
+    at_swap: ArcSwap<AtSwap>,
     files: watch::Sender<Vec<WatchedFile>>,
     retiring: TaskTracker,
     drain_limit: Duration,
@@ -200,6 +202,7 @@ impl Swapper {
                 suspended: BTreeSet::new(),
             }),
             status: RwLock::default(),
+            at_swap: ArcSwap::from_pointee(AtSwap::nothing()),
             files: watch::Sender::default(),
             retiring: TaskTracker::new(),
             drain_limit: settings.host.drain_timeout.0,
@@ -362,6 +365,12 @@ impl Swapper {
     fn note(&self, snapshot: &Snapshot, workshop: &Workshop) {
         set(&self.metrics.generation, snapshot.generation);
         self.metrics.swaps.inc();
+        self.at_swap.store(Arc::new(AtSwap {
+            at: Instant::now(),
+            received: self.metrics.received.get(),
+            unmatched: self.metrics.unmatched.get(),
+            steps: counts_of(snapshot),
+        }));
         let mut plugins: Vec<_> = workshop
             .plugins()
             .map(|plugin| PluginStatus { name: plugin.name.to_string(), digest: plugin.digest.to_string() })
@@ -467,6 +476,34 @@ impl Swapper {
         snapshot.routes.iter().flat_map(|route| &route.steps).map(|step| step.status()).collect()
     }
 
+    /// Shows what the steps and lanes in force take and how they are. Blocks for the length of a plugin's call at most.
+    pub(super) fn measure(&self) {
+        let snapshot = self.snapshot.load();
+        snapshot.routes.iter().flat_map(|route| &route.steps).for_each(|step| step.measure());
+        self.lanes().iter().for_each(Lane::measure);
+    }
+
+    /// What each step in force has done. Waits for no plugin.
+    pub(super) fn step_counts(&self) -> HashMap<StepKey, StepCounts> {
+        counts_of(&self.snapshot.load())
+    }
+
+    /// What had been counted when the snapshot in force came into it.
+    pub(super) fn at_swap(&self) -> Arc<AtSwap> {
+        self.at_swap.load_full()
+    }
+
+    /// The matches of each route in force, and events for which its conditions could not be evaluated.
+    pub(super) fn route_counts(&self) -> HashMap<String, (u64, u64)> {
+        let snapshot = self.snapshot.load();
+        let errors = |route: &Route| self.metrics.condition_errors(&route.name).get();
+        snapshot
+            .routes
+            .iter()
+            .map(|route| (route.name.to_string(), (route.matched.get(), errors(route))))
+            .collect()
+    }
+
     /// Every file that the rules and plugins were read from, those in force and those that were refused last.
     pub fn files(&self) -> watch::Receiver<Vec<WatchedFile>> {
         self.files.subscribe()
@@ -519,6 +556,17 @@ fn unique(mut files: Vec<WatchedFile>) -> Vec<WatchedFile> {
 fn suspend(snapshot: &Snapshot, suspended: &BTreeSet<PluginName>) {
     let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
     steps.for_each(|step| step.suspend(&|name| suspended.contains(name)));
+}
+
+fn counts_of(snapshot: &Snapshot) -> HashMap<StepKey, StepCounts> {
+    let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
+    let counts = |step: &Arc<Step>| {
+        let spec = step.spec();
+        let plugin = &spec.plugin;
+        let key = (spec.route.to_string(), spec.index, plugin.name.to_string(), plugin.digest.to_string());
+        (key, step.counts())
+    };
+    steps.map(counts).collect()
 }
 
 /// No routes means the document's behaviour: every event goes to every backend.

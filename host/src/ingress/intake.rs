@@ -5,6 +5,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::Event;
+use crate::trace::Carried;
+
+/// What an ingress has for the host: the events of one message.
+#[derive(Debug)]
+pub struct Arrived {
+    /// They are taken as a whole.
+    pub events: Vec<Event>,
+    /// The kind of ingress.
+    pub ingress: &'static str,
+    /// What the transport says of the trace that they belong to, where tracing is on.
+    pub carried: Option<Carried>,
+}
 
 /// Takes events over from an ingress.
 #[async_trait]
@@ -13,7 +25,7 @@ pub trait Intake: Send + Sync {
     ///
     /// # Errors
     /// [`Refusal`]; nothing of the batch is kept then.
-    async fn accept(&self, events: Vec<Event>) -> Result<(), Refusal>;
+    async fn accept(&self, arrived: Arrived) -> Result<(), Refusal>;
 
     /// Counts what the ingress refuses by itself, by a fixed word: each request is one where its events are not known.
     fn refused(&self, reason: &'static str, count: u64);

@@ -4,4 +4,4 @@ pub mod http;
 mod intake;
 mod problem;
 
-pub use intake::{Intake, Refusal};
+pub use intake::{Arrived, Intake, Refusal};

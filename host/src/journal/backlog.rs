@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::keeper::{read_cursor, write_cursor};
 use super::ledger::{Ledger, Owed};
-use super::log::io_at;
+use super::log::{Unwritten, io_at};
 use super::{LogError, LogOptions, SegmentLog, SegmentReader};
 
 /// Records wait here until they are settled, also over restarts.
@@ -52,6 +52,14 @@ impl Backlog {
     /// What the system says: too many open files.
     pub fn syncing(&self) -> std::io::Result<File> {
         self.log.syncing()
+    }
+
+    /// What was appended since this was last asked, for another thread to begin to write.
+    ///
+    /// # Errors
+    /// What the system says: too many open files.
+    pub fn unwritten(&mut self) -> std::io::Result<Option<Unwritten>> {
+        self.log.unwritten()
     }
 
     /// Takes up to so many records that were not taken yet, each with its token.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::log::{step, sync_dir};
-use super::{Shared, segment};
+use super::{Outline, Shared, segment};
 
 const BEAT: Duration = Duration::from_millis(20);
 const PERSIST: Duration = Duration::from_millis(100);
@@ -72,9 +72,11 @@ impl Keeper {
             return;
         }
         step("trim: cursor written");
-        if let Err(error) = self.shared.log.lock().trim_before(unwanted) {
+        let mut log = self.shared.log.lock();
+        if let Err(error) = log.trim_before(unwanted) {
             tracing::warn!(%error, "cannot remove old journal segments");
         }
+        *self.shared.outline.lock() = Outline::of(&log);
     }
 
     /// The end of the segments that are settled and too old or too many.

@@ -133,107 +133,143 @@ impl Hold {
 /// To whom something is owed.
 #[derive(Debug)]
 enum Creditor {
-    Log {
-        ledger: Group,
-        offset: u64,
-        bytes: u64,
-    },
+    Log { ledger: Group, offset: u64, bytes: u64 },
     Letter(Retried),
-    /// The debt was taken back.
-    Nobody,
 }
 
+impl Creditor {
+    fn paid(self) {
+        match self {
+            Self::Log { ledger, offset, bytes } => ledger.settle(offset, bytes),
+            Self::Letter(retried) => retried.settled(),
+        }
+    }
+
+    fn lost(self) {
+        if let Self::Log { ledger, .. } = self {
+            ledger.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A debt that several have a share of.
 #[derive(Debug)]
 struct Debt {
-    creditor: Creditor,
+    /// None, where the debt was taken back.
+    creditor: Option<Creditor>,
     lost: AtomicBool,
 }
 
 impl Drop for Debt {
     fn drop(&mut self) {
         let lost = self.lost.load(Ordering::Acquire);
-        match std::mem::replace(&mut self.creditor, Creditor::Nobody) {
-            Creditor::Log { ledger, .. } if lost => _ = ledger.lost.fetch_add(1, Ordering::Relaxed),
-            Creditor::Log { ledger, offset, bytes } => ledger.settle(offset, bytes),
-            Creditor::Letter(retried) if !lost => retried.settled(),
-            Creditor::Letter(_) | Creditor::Nobody => {}
-        }
+        self.creditor.take().into_iter().for_each(if lost { Creditor::lost } else { Creditor::paid });
     }
 }
 
-/// A share of the debt for one event. Every clone is one more share; the event is settled with the last.
+/// A share of the debt for one event. The event is settled with the last share.
 ///
 /// A share that is dropped without [`Owed::settle`] leaves the event in the journal: it is handed out again after a
 /// restart.
 #[derive(Debug)]
 #[must_use = "an event that is not settled is handed out again"]
 pub struct Owed {
-    debt: Option<Arc<Debt>>,
+    share: Share,
+}
+
+#[derive(Debug)]
+enum Share {
+    None,
+    /// Nearly always: there is no other share, so nothing is counted and no memory taken.
+    Whole(Creditor),
+    Part(Arc<Debt>),
 }
 
 impl Owed {
     pub(super) fn new(ledger: &Group, offset: u64, bytes: u64) -> Self {
-        Self::to(Creditor::Log { ledger: Arc::clone(ledger), offset, bytes })
+        Self { share: Share::Whole(Creditor::Log { ledger: Arc::clone(ledger), offset, bytes }) }
     }
 
     /// The debt for a dead letter that is tried again.
     pub(super) fn letter(retried: Retried) -> Self {
-        Self::to(Creditor::Letter(retried))
-    }
-
-    fn to(creditor: Creditor) -> Self {
-        Self { debt: Some(Arc::new(Debt { creditor, lost: AtomicBool::new(false) })) }
+        Self { share: Share::Whole(Creditor::Letter(retried)) }
     }
 
     /// A share that nobody waits for: an event that is not from the journal (any more).
     pub fn untracked() -> Self {
-        Self { debt: None }
+        Self { share: Share::None }
+    }
+
+    fn take(&mut self) -> Share {
+        std::mem::replace(&mut self.share, Share::None)
+    }
+
+    /// One more share.
+    pub fn share(&mut self) -> Self {
+        let share = match self.take() {
+            Share::None => Share::None,
+            Share::Whole(creditor) => {
+                Share::Part(Arc::new(Debt { creditor: Some(creditor), lost: AtomicBool::new(false) }))
+            }
+            part @ Share::Part(_) => part,
+        };
+        let other = match &share {
+            Share::Part(debt) => Share::Part(Arc::clone(debt)),
+            Share::None | Share::Whole(_) => Share::None,
+        };
+        self.share = share;
+        Self { share: other }
     }
 
     /// Nothing more is owed by the holder.
     pub fn settle(mut self) {
-        self.debt = None;
+        if let Share::Whole(creditor) = self.take() {
+            creditor.paid();
+        }
     }
 
     /// Neither settles nor loses: another token for the same event will be made.
     pub(super) fn forget(mut self) {
-        if let Some(debt) = self.debt.take() {
+        if let Share::Part(debt) = self.take() {
             match Arc::try_unwrap(debt) {
-                Ok(mut debt) => debt.creditor = Creditor::Nobody,
+                Ok(mut debt) => debt.creditor = None,
                 Err(shared) => shared.lost.store(true, Ordering::Release),
             }
         }
     }
 
+    fn creditor(&self) -> Option<&Creditor> {
+        match &self.share {
+            Share::None => None,
+            Share::Whole(creditor) => Some(creditor),
+            Share::Part(debt) => debt.creditor.as_ref(),
+        }
+    }
+
     /// What tells the event from any other, each time that it is handed out: its offset, or the number of its letter.
     pub fn identity(&self) -> Option<u64> {
-        match &self.debt.as_deref()?.creditor {
+        match self.creditor()? {
             Creditor::Log { offset, .. } => Some(*offset),
             // Offsets do not come that far.
             Creditor::Letter(retried) => Some(1 << 63 | retried.id()),
-            Creditor::Nobody => None,
         }
     }
 
     /// The event's offset in the journal.
     pub fn offset(&self) -> Option<u64> {
-        match self.debt.as_deref()?.creditor {
-            Creditor::Log { offset, .. } => Some(offset),
-            Creditor::Letter(_) | Creditor::Nobody => None,
+        match self.creditor()? {
+            Creditor::Log { offset, .. } => Some(*offset),
+            Creditor::Letter(_) => None,
         }
-    }
-}
-
-impl Clone for Owed {
-    fn clone(&self) -> Self {
-        Self { debt: self.debt.clone() }
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        if let Some(debt) = &self.debt {
-            debt.lost.store(true, Ordering::Release);
+        match self.take() {
+            Share::None => {}
+            Share::Whole(creditor) => creditor.lost(),
+            Share::Part(debt) => debt.lost.store(true, Ordering::Release),
         }
     }
 }
@@ -259,8 +295,8 @@ mod tests {
     #[test]
     fn an_event_is_settled_with_its_last_share() {
         let ledger = Arc::new(Ledger::new(0, 0));
-        let one = Owed::new(&ledger.group(), 0, 1);
-        let two = one.clone();
+        let mut one = Owed::new(&ledger.group(), 0, 1);
+        let two = one.share();
         one.settle();
         assert_eq!(ledger.advance(1), 0);
         two.settle();
@@ -270,11 +306,13 @@ mod tests {
     #[test]
     fn a_share_that_is_dropped_leaves_the_event_unsettled() {
         let ledger = Arc::new(Ledger::new(0, 0));
-        let one = Owed::new(&ledger.group(), 0, 1);
-        let two = one.clone();
+        let mut one = Owed::new(&ledger.group(), 0, 1);
+        let two = one.share();
         drop(one);
         two.settle();
         assert_eq!((ledger.advance(1), ledger.lost()), (0, 1));
+        drop(Owed::new(&ledger.group(), 0, 1));
+        assert_eq!((ledger.advance(1), ledger.lost()), (0, 2));
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub use backlog::Backlog;
 pub use dead_letters::{DeadLetter, DeadLetters, Filter, Place};
 pub use lag::Lag;
 pub use ledger::Owed;
-pub use log::{LogError, LogOptions, SegmentLog, Spot};
-pub use reader::{SegmentReader, read_at, read_spots};
+pub use log::{LogError, LogOptions, SegmentLog, Spot, Unwritten};
+pub use reader::{SegmentReader, read_at, read_beginnings};
 pub use repair::{Report, SegmentReport, check, repair};
 
 use crate::Event;
@@ -187,6 +187,8 @@ pub struct Stats {
     pub unsettled: u64,
     /// Their bytes, roughly.
     pub unsettled_bytes: u64,
+    /// The bytes beyond which senders are told to wait (`host.journal.max_unsettled`).
+    pub max_unsettled_bytes: u64,
     /// Events that were let go of without being settled; handed out again after a restart.
     pub lost_tokens: u64,
     /// Segment files.
@@ -199,10 +201,25 @@ pub struct Stats {
     pub writable: Result<(), String>,
 }
 
+/// What is said of the log to whoever asks: the log itself is locked as long as an fsync takes.
+#[derive(Clone, Copy)]
+struct Outline {
+    first: u64,
+    segments: usize,
+    bytes: u64,
+}
+
+impl Outline {
+    fn of(log: &SegmentLog) -> Self {
+        Self { first: log.first_offset(), segments: log.segments(), bytes: log.bytes() }
+    }
+}
+
 struct Shared {
     dir: PathBuf,
     options: Options,
     log: Mutex<SegmentLog>,
+    outline: Mutex<Outline>,
     ledger: Arc<Ledger>,
     next: Arc<AtomicU64>,
     feeds: OnceLock<Vec<Arc<Feed>>>,
@@ -265,6 +282,7 @@ impl Journal {
             ledger: Arc::new(Ledger::new(cursor, owed_bytes)),
             next: Arc::new(log.next_offset().into()),
             offered: log.next_offset().into(),
+            outline: Mutex::new(Outline::of(&log)),
             log: Mutex::new(log),
             feeds: OnceLock::new(),
             unwritable: Mutex::new(None),
@@ -357,18 +375,16 @@ impl Journal {
 
     /// What the journal says of itself.
     pub fn stats(&self) -> Stats {
-        let Shared { ledger, next, log, .. } = &*self.shared;
+        let Shared { ledger, next, outline, .. } = &*self.shared;
         let (cursor, next) = (ledger.cursor(), next.load(Ordering::Acquire));
-        let (first, segments, bytes) = {
-            let log = log.lock();
-            (log.first_offset(), log.segments(), log.bytes())
-        };
+        let Outline { first, segments, bytes } = *outline.lock();
         Stats {
             first,
             next,
             cursor,
             unsettled: next.saturating_sub(cursor),
             unsettled_bytes: ledger.unsettled_bytes(),
+            max_unsettled_bytes: self.shared.options.max_unsettled_bytes,
             lost_tokens: ledger.lost(),
             segments,
             bytes,

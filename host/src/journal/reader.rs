@@ -114,24 +114,23 @@ pub fn read_at(dir: &Path, spot: Spot) -> Result<Vec<Bytes>, LogError> {
     }
 }
 
-/// Every commit of a log with its spot, oldest first. Ends at the first that cannot be read.
+/// The beginning of the first record of every commit of a log, with its spot, oldest first. Ends a segment at the first that
+/// is not whole; what it reads it does not check.
 ///
 /// # Errors
 /// Where the directory cannot be read.
-pub fn read_spots(dir: &Path) -> Result<impl Iterator<Item = (Spot, Vec<Bytes>)> + use<>, LogError> {
+pub fn read_beginnings(
+    dir: &Path,
+    most: usize,
+) -> Result<impl Iterator<Item = (Spot, Vec<u8>)> + use<>, LogError> {
     let bases = segment::bases(dir).map_err(io_at(dir))?;
     let dir = dir.to_owned();
     Ok(bases.into_iter().flat_map(move |base| {
-        let mut groups = GroupReader::open(&segment::path(&dir, base)).ok();
+        let mut groups = GroupReader::with_buffer(&segment::path(&dir, base), most).ok();
         std::iter::from_fn(move || {
             let groups = groups.as_mut()?;
             let at = groups.position;
-            match groups.read().ok()? {
-                Found::Group(group) => {
-                    Some((Spot { base, at }, group.records().map(|(_, record)| record).collect()))
-                }
-                Found::End | Found::Broken(_) => None,
-            }
+            Some((Spot { base, at }, groups.beginning(most).ok()??))
         })
     }))
 }

@@ -106,11 +106,18 @@ pub(super) struct GroupReader {
     file: io::BufReader<File>,
     /// Where the next group begins.
     pub(super) position: u64,
+    /// The file has at least so many bytes.
+    length: u64,
 }
 
 impl GroupReader {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: io::BufReader::with_capacity(256 << 10, File::open(path)?), position: 0 })
+        Self::with_buffer(path, 256 << 10)
+    }
+
+    /// One that reads so many bytes at once.
+    pub(super) fn with_buffer(path: &Path, bytes: usize) -> io::Result<Self> {
+        Ok(Self { file: io::BufReader::with_capacity(bytes, File::open(path)?), position: 0, length: 0 })
     }
 
     /// Reads the group at the current place.
@@ -138,21 +145,18 @@ impl GroupReader {
             HEAD => {}
             _ => return Ok(Found::Broken("a group's head is cut off")),
         }
-        let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let (length, count) = (word(4), word(8));
-        if head[..4] != MAGIC || length > MOST_BODY || u64::from(count) * 4 > u64::from(length) {
+        let Some(Head { length, count, first, crc }) = Head::of(&head) else {
             return Ok(Found::Broken("no group begins here"));
-        }
+        };
         // Not all of it on the word of a damaged length: grows with what is there.
         let mut body = Vec::with_capacity(length.min(USUAL_BODY) as usize);
         self.file.by_ref().take(u64::from(length)).read_to_end(&mut body)?;
         if body.len() < length as usize {
             return Ok(Found::Broken("a group is cut off"));
         }
-        if checksum(&head[4..20], &body) != word(20) {
+        if checksum(&head[4..20], &body) != crc {
             return Ok(Found::Broken("a group's checksum is wrong"));
         }
-        let first = u64::from(word(12)) | u64::from(word(16)) << 32;
         Ok(Found::Group(Group { first, count, body: body.into() }))
     }
 
@@ -172,19 +176,80 @@ impl GroupReader {
         Ok(None)
     }
 
-    /// Skips groups that end before that offset.
+    /// Skips groups that end before that offset, by their heads alone. Stays before what is no whole group.
     pub(super) fn skip_to(&mut self, offset: u64) -> io::Result<()> {
-        loop {
-            let before = self.position;
-            match self.read()? {
-                Found::Group(group) if group.first + u64::from(group.count) <= offset => {}
-                _ => {
-                    self.position = before;
-                    self.file.seek(SeekFrom::Start(before))?;
-                    return Ok(());
-                }
+        while let Some(head) = self.head()? {
+            if head.end() > offset {
+                break;
             }
+            self.pass(&head)?;
         }
+        self.file.seek(SeekFrom::Start(self.position)).map(|_| ())
+    }
+
+    /// Reads the beginning of the first record of the group at the current place, and moves to the next group. Nothing of it is
+    /// checked but that it is there.
+    pub(super) fn beginning(&mut self, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let Some(head) = self.head()? else { return Ok(None) };
+        let mut length = [0; 4];
+        let read = fill(&mut self.file, &mut length)?;
+        let length = u32::from_le_bytes(length).min(head.length.saturating_sub(4));
+        let mut record = vec![0; most.min(length as usize)];
+        let read = read + fill(&mut self.file, &mut record)?;
+        // Back to where the group's body begins: what was read lies in the buffer.
+        self.file.seek_relative(-i64::try_from(read).unwrap_or_default())?;
+        self.pass(&head)?;
+        Ok(Some(record))
+    }
+
+    /// The head at the current place, if a whole group seems to follow it; the file is then behind the head.
+    fn head(&mut self) -> io::Result<Option<Head>> {
+        let mut bytes = [0_u8; HEAD];
+        if fill(&mut self.file, &mut bytes)? < HEAD {
+            return Ok(None);
+        }
+        let Some(head) = Head::of(&bytes) else { return Ok(None) };
+        let end = self.position + head.size();
+        if end > self.length {
+            self.length = self.file.get_ref().metadata()?.len();
+        }
+        Ok((end <= self.length).then_some(head))
+    }
+
+    fn pass(&mut self, head: &Head) -> io::Result<()> {
+        self.position += head.size();
+        self.file.seek_relative(i64::from(head.length))
+    }
+}
+
+/// What stands before a group.
+struct Head {
+    length: u32,
+    count: u32,
+    first: u64,
+    crc: u32,
+}
+
+impl Head {
+    /// None where no group begins so.
+    fn of(bytes: &[u8; HEAD]) -> Option<Self> {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let first = u64::from(word(12)) | u64::from(word(16)) << 32;
+        let head = Self { length: word(4), count: word(8), first, crc: word(20) };
+        let possible = bytes[..4] == MAGIC
+            && head.length <= MOST_BODY
+            && u64::from(head.count) * 4 <= u64::from(head.length);
+        possible.then_some(head)
+    }
+
+    /// The offset after its last record.
+    fn end(&self) -> u64 {
+        self.first.saturating_add(u64::from(self.count))
+    }
+
+    /// Bytes on disk.
+    fn size(&self) -> u64 {
+        HEAD as u64 + u64::from(self.length)
     }
 }
 

@@ -9,7 +9,7 @@ use flume::{Receiver, RecvTimeoutError};
 use tokio::sync::oneshot;
 
 use super::ledger::Owed;
-use super::{Accepted, AppendError, Batch, Shared, key_hash};
+use super::{Accepted, AppendError, Batch, Outline, Shared, key_hash};
 use crate::Event;
 use crate::config::settings::Fsync;
 
@@ -168,6 +168,7 @@ impl Writer {
         let first = if always { log.commit_durably() } else { log.commit() }?;
         self.dirty = !always;
         self.shared.next.store(log.next_offset(), Ordering::Release);
+        *self.shared.outline.lock() = Outline::of(&log);
         drop(log);
         self.sync_if_due();
         Ok(first)

@@ -29,6 +29,7 @@ use crate::journal::{Accepted, Batch, DeadLetter, DeadLetters, Journal, Owed, Pl
 use crate::plugins::{Failed, Outcome, Passage, Step};
 use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
+use crate::trace::{Spans, Way};
 use handover::Handover;
 use held::Held;
 use outbox::Outbox;
@@ -46,11 +47,28 @@ struct Journey {
     tries: u32,
     owed: Owed,
     scope: Scope,
+    /// Its span, where it is traced.
+    way: Option<Box<Way>>,
 }
 
 impl Journey {
     fn route(&self) -> &Route {
         &self.snapshot.routes[self.route]
+    }
+
+    /// The same for one more lane.
+    fn shared(&mut self) -> Self {
+        let Self { snapshot, event, owed, scope, .. } = self;
+        let (snapshot, event, owed, scope) =
+            (Arc::clone(snapshot), event.clone(), owed.share(), scope.clone());
+        Self { snapshot, event, owed, scope, way: None, ..*self }
+    }
+
+    /// As a lane gets it.
+    fn outgoing(self) -> Outgoing {
+        let (route, identity) = (self.route().name.clone(), self.owed.identity());
+        let Self { event, key, at_ms, owed, .. } = self;
+        Outgoing { event, key, at_ms, route, identity, owed }
     }
 }
 
@@ -65,6 +83,8 @@ pub struct Worker {
     suspension: Suspension,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// The routes and steps of the event at hand.
+    ways: Vec<(usize, usize)>,
 }
 
 /// How often lanes that were full are looked at.
@@ -96,6 +116,7 @@ impl Worker {
             suspension: Suspension::default(),
             recorder,
             metrics,
+            ways: Vec::new(),
         }
     }
 
@@ -170,42 +191,59 @@ impl Worker {
     }
 
     /// Sends an event along the routes that it takes. Whether there is one.
-    fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
-        let Accepted { event, key, at_ms, owed, scope } = accepted;
+    fn set_out(&mut self, snapshot: &Shared, mut accepted: Accepted) -> bool {
+        let Accepted { event, key, at_ms, scope, .. } = &accepted;
         let again = matches!(scope, Scope::Lane(_));
-        let mut routes = 0;
-        for (index, step) in snapshot.ways(&event, at_ms, &scope) {
-            let route = &snapshot.routes[index];
-            if again && !self.was_mine(route, &event, key) {
-                continue;
-            }
-            routes += 1;
-            let journey = Journey {
-                snapshot: Arc::clone(snapshot),
-                route: index,
-                step,
-                event: event.clone(),
-                key: route.key(&event, key),
-                at_ms,
-                tries: 0,
-                owed: owed.clone(),
-                scope: scope.clone(),
-            };
-            let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
-            match owed.offset().filter(|_| ordered) {
-                Some(offset) => self.handover.hand(offset, journey),
-                None => self.enter(journey),
-            }
+        let mut ways = std::mem::take(&mut self.ways);
+        ways.extend(snapshot.ways(event, *at_ms, scope));
+        if again {
+            ways.retain(|(route, _)| self.was_mine(&snapshot.routes[*route], event, *key));
         }
-        let matched = routes > 0;
-        if matched || !again {
-            self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, routes);
+        if !ways.is_empty() || !again {
+            let identity = accepted.owed.identity();
+            self.recorder.routed(identity, event, *at_ms, snapshot.generation, ways.len());
         }
-        // A dead letter whose route has gone stays where it is.
-        if matched || !matches!(scope, Scope::Route(..)) {
-            owed.settle();
+        let last = ways.pop();
+        for way in ways.drain(..) {
+            let (event, scope) = (accepted.event.clone(), accepted.scope.clone());
+            let one_more = Accepted { event, owed: accepted.owed.share(), scope, ..accepted };
+            self.lead(snapshot, way, one_more);
         }
-        matched
+        self.ways = ways;
+        match last {
+            // Nearly always the only one: nothing is shared, and so nothing counted.
+            Some(way) => self.lead(snapshot, way, accepted),
+            // A dead letter whose route has gone stays where it is.
+            None if matches!(accepted.scope, Scope::Route(..)) => {}
+            None => accepted.owed.settle(),
+        }
+        last.is_some()
+    }
+
+    /// Sends an event along one route, from a step on.
+    fn lead(&mut self, snapshot: &Shared, (index, step): (usize, usize), accepted: Accepted) {
+        let Accepted { event, key, at_ms, owed, scope } = accepted;
+        let route = &snapshot.routes[index];
+        let way = self.recorder.spans.set_out(&event, owed.identity(), &route.name, snapshot.generation);
+        let way = if matches!(scope, Scope::Lane(_)) { way.map(Way::once_more) } else { way };
+        let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
+        let offset = owed.offset().filter(|_| ordered);
+        let journey = Journey {
+            snapshot: Arc::clone(snapshot),
+            route: index,
+            step,
+            key: route.key(&event, key),
+            event,
+            at_ms,
+            tries: 0,
+            owed,
+            scope,
+            way,
+        };
+        match offset {
+            Some(offset) => self.handover.hand(offset, journey),
+            None => self.enter(journey),
+        }
     }
 
     /// Reads again, for lanes that were full and have room now, what they missed.
@@ -247,7 +285,7 @@ impl Worker {
     }
 
     /// Sets out, unless the route leaves the event out.
-    fn enter(&mut self, journey: Journey) {
+    fn enter(&mut self, mut journey: Journey) {
         let (route, offset) = (journey.route(), journey.owed.offset());
         let left_out = match journey.scope {
             Scope::Route(..) => None,
@@ -268,6 +306,7 @@ impl Worker {
         }
         route.left_out.count(why);
         self.recorder.left_out(journey.owed.identity(), route.name.as_str(), why.as_str());
+        self.recorder.spans.end(journey.way.take(), why.as_str(), 0, None);
         journey.owed.settle();
     }
 
@@ -285,11 +324,18 @@ impl Worker {
             let snapshot = Arc::clone(&journey.snapshot);
             let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
             let passage = Passage { identity: journey.owed.identity(), key: journey.key };
+            let begun = journey.way.as_ref().map(|_| Spans::clock());
             let outcome = self.suspension.run(step, self.index, &journey.event, passage);
             self.note(&journey, step, &outcome);
+            if let Some((way, begun)) = journey.way.as_deref().zip(begun) {
+                self.recorder.spans.step(way, begun, journey.step, step.label(), &outcome);
+            }
             match outcome {
                 Outcome::Keep => journey.step += 1,
-                Outcome::Drop(_) => return journey.owed.settle(),
+                Outcome::Drop(_) => {
+                    self.recorder.spans.end(journey.way, "dropped", 0, None);
+                    return journey.owed.settle();
+                }
                 Outcome::Out(events) => return self.fork(journey, events),
                 Outcome::Failed(failed) => match self.failed(journey, step, failed) {
                     Some(unchanged) => journey = unchanged,
@@ -301,21 +347,14 @@ impl Worker {
     }
 
     /// Several events, or a changed one, came out of a step.
-    fn fork(&mut self, journey: Journey, events: Vec<Event>) {
+    fn fork(&mut self, mut journey: Journey, mut events: Vec<Event>) {
+        let mut ways = Way::split(journey.way.take(), &mut events).into_iter();
         for event in events {
-            let Journey { ref snapshot, route, step, key, at_ms, ref owed, ref scope, .. } = journey;
-            let (snapshot, owed, scope) = (Arc::clone(snapshot), owed.clone(), scope.clone());
-            self.depart(Journey {
-                snapshot,
-                route,
-                step: step + 1,
-                event,
-                key,
-                at_ms,
-                tries: 0,
-                owed,
-                scope,
-            });
+            let (snapshot, owed, scope) =
+                (Arc::clone(&journey.snapshot), journey.owed.share(), journey.scope.clone());
+            let Journey { route, step, key, at_ms, .. } = journey;
+            let (step, way) = (step + 1, ways.next().flatten());
+            self.depart(Journey { snapshot, route, step, event, key, at_ms, tries: 0, owed, scope, way });
         }
         journey.owed.settle();
     }
@@ -332,6 +371,7 @@ impl Worker {
             OnError::Drop => {
                 self.note(&journey, step, &Outcome::Drop("on_error: drop".into()));
                 self.metrics.dropped("plugin_error", 1);
+                self.recorder.spans.end(journey.way, "dropped", 0, None);
                 journey.owed.settle();
             }
             OnError::Retry if failed.transient && journey.tries <= journey.snapshot.max_retries => {
@@ -344,10 +384,12 @@ impl Worker {
 
     fn note(&mut self, journey: &Journey, step: &Step, outcome: &Outcome) {
         let route = journey.snapshot.routes[journey.route].name.as_str();
-        self.recorder.step(journey.owed.identity(), route, journey.step, step.label(), outcome);
+        let place = (route, journey.step);
+        self.recorder.step(journey.owed.identity(), place, step.label(), &journey.event, outcome);
     }
 
-    fn bury(&mut self, journey: Journey, step: &Step, reason: String) {
+    fn bury(&mut self, mut journey: Journey, step: &Step, reason: String) {
+        self.recorder.spans.end(journey.way.take(), "dead_letter", 0, Some(&reason));
         if !journey.snapshot.dead_letters {
             self.metrics.dropped("dead_letters_disabled", 1);
             return journey.owed.settle();
@@ -369,28 +411,26 @@ impl Worker {
         self.outbox.bury(letter, journey.owed);
     }
 
-    fn deliver(&mut self, journey: Journey) {
-        self.outbox.follow(&journey.snapshot);
-        let route = &journey.snapshot.routes[journey.route];
-        let identity = journey.owed.identity();
-        let mut lanes = 0;
+    fn deliver(&mut self, mut journey: Journey) {
+        let snapshot = Arc::clone(&journey.snapshot);
+        self.outbox.follow(&snapshot);
+        let (mut lanes, mut last) = (0, None);
+        let route = &snapshot.routes[journey.route];
         for lane in &route.lanes {
-            if !self.is_for(&journey, &journey.snapshot.lanes[*lane]) {
+            if !self.is_for(&journey, &snapshot.lanes[*lane]) {
                 continue;
             }
-            let outgoing = Outgoing {
-                event: journey.event.clone(),
-                key: journey.key,
-                at_ms: journey.at_ms,
-                route: route.name.clone(),
-                identity,
-                owed: journey.owed.clone(),
-            };
-            self.outbox.send(*lane, outgoing);
             lanes += 1;
+            if let Some(lane) = last.replace(*lane) {
+                self.outbox.send(lane, journey.shared().outgoing());
+            }
         }
-        self.recorder.sent(identity, route.name.as_str(), lanes);
-        journey.owed.settle();
+        self.recorder.sent(journey.owed.identity(), route.name.as_str(), lanes);
+        self.recorder.spans.end(journey.way.take(), "sent", lanes, None);
+        match last {
+            Some(lane) => self.outbox.send(lane, journey.outgoing()),
+            None => journey.owed.settle(),
+        }
     }
 
     /// Whether the lane is to get it now; one that is behind gets it when it is read again.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::histogram::Histogram;
 use wasmtime::{Error, Store};
 
 use super::bindings::v0_1::{
@@ -21,6 +20,7 @@ use super::step::{Failed, Outcome};
 use super::voice::Voice;
 use crate::config::secrets;
 use crate::event::Event;
+use crate::telemetry::Histogram;
 
 /// What a store holds for its guest.
 pub(super) struct State {

@@ -32,7 +32,9 @@ pub use keyvalue::{Bucket, Buckets};
 pub use limits::Limits;
 pub use plugin::{Description, Kind, Plugin};
 pub use shadow::{Difference, ShadowStatus};
-pub use step::{Beside, CanaryStatus, Failed, Outcome, Passage, Step, StepSpec, StepStatus};
+pub use step::{
+    Beside, CanaryStatus, Failed, Outcome, Passage, Said, Step, StepCounts, StepSpec, StepStatus,
+};
 
 /// The newest interface version that this host speaks, `stagewire:plugin@…`.
 pub const INTERFACE: &str = "0.1.0";

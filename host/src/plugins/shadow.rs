@@ -165,26 +165,7 @@ fn told(outcome: &Outcome, event: &Event) -> String {
 }
 
 fn changed(before: &Event, after: &Event) -> String {
-    let (one, other) = (before.edit(), after.edit());
-    let mut names: Vec<String> = Vec::new();
-    let mut compare = |name: &str, same: bool| {
-        if !same {
-            names.push(name.to_owned());
-        }
-    };
-    compare("id", one.id == other.id);
-    compare("source", one.source == other.source);
-    compare("type", one.kind == other.kind);
-    compare("subject", one.subject == other.subject);
-    compare("time", one.time == other.time);
-    compare("datacontenttype", one.data_content_type == other.data_content_type);
-    compare("dataschema", one.data_schema == other.data_schema);
-    for (name, value) in one.extensions.iter().chain(&other.extensions) {
-        let in_both = one.extensions.contains(&(name.clone(), value.clone()))
-            && other.extensions.contains(&(name.clone(), value.clone()));
-        compare(name, in_both);
-    }
-    compare("data", one.data == other.data);
-    names.dedup();
+    let mut names = Vec::new();
+    before.changed_in(after, |name| names.push(name));
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
 }

@@ -82,6 +82,15 @@ pub struct StepStatus {
     pub digest: String,
     /// What one call may take.
     pub limits: Limits,
+    /// What becomes of an event that it fails on.
+    pub on_error: OnError,
+    /// What it made of events since the host's start.
+    #[serde(flatten)]
+    pub counts: StepCounts,
+    /// Why it failed last.
+    pub last_failure: Option<Said>,
+    /// Why it dropped one lately: one drop in 64 is kept.
+    pub last_drop: Option<Said>,
     /// Instances that were thrown away after a trap, a time-out or a broken limit.
     pub replaced: u64,
     /// Bytes that its largest instance has.
@@ -94,6 +103,66 @@ pub struct StepStatus {
     pub shadow: Option<ShadowStatus>,
     /// The candidate that gets a share of the keys.
     pub canary: Option<CanaryStatus>,
+}
+
+/// What a step made of events.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize, schemars::JsonSchema)]
+pub struct StepCounts {
+    /// Handed on.
+    pub kept: u64,
+    /// Dropped.
+    pub dropped: u64,
+    /// Failed on.
+    pub failed: u64,
+    /// Traps, time-outs and broken limits.
+    pub traps: u64,
+}
+
+impl StepCounts {
+    /// What was done since then.
+    #[must_use]
+    pub fn since(self, then: &Self) -> Self {
+        Self {
+            kept: self.kept.saturating_sub(then.kept),
+            dropped: self.dropped.saturating_sub(then.dropped),
+            failed: self.failed.saturating_sub(then.failed),
+            traps: self.traps.saturating_sub(then.traps),
+        }
+    }
+
+    /// What both have in common, one by one.
+    #[must_use]
+    pub fn least(self, other: Self) -> Self {
+        Self {
+            kept: self.kept.min(other.kept),
+            dropped: self.dropped.min(other.dropped),
+            failed: self.failed.min(other.failed),
+            traps: self.traps.min(other.traps),
+        }
+    }
+}
+
+/// A reason in a plugin's words.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+pub struct Said {
+    /// When, Unix milliseconds.
+    pub at_ms: u64,
+    /// The reason, cut to what people read.
+    pub reason: String,
+}
+
+impl Said {
+    fn now(reason: &str) -> Self {
+        let at_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        Self { at_ms, reason: reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned() }
+    }
+}
+
+/// What a step said last.
+#[derive(Default)]
+struct Voiced {
+    failure: Option<Said>,
+    drop: Option<Said>,
 }
 
 /// A candidate that gets a share of the keys.
@@ -133,6 +202,9 @@ impl Canary {
 
 /// One call in so many is measured.
 const MEASURED: u64 = 16;
+/// The reason of one drop in so many is kept: a filter drops at the full rate.
+const KEPT_DROPS: u64 = 64;
+const LONGEST_REASON: usize = 300;
 
 /// A step that is ready to run.
 pub struct Step {
@@ -143,6 +215,7 @@ pub struct Step {
     replaced: AtomicU64,
     seen: AtomicU64,
     suspended: AtomicBool,
+    voiced: Mutex<Voiced>,
     shadow: Option<(Arc<Step>, Shadow)>,
     canary: Option<Canary>,
     /// One for each worker, and only that worker locks it.
@@ -174,6 +247,7 @@ impl Step {
             replaced: AtomicU64::new(0),
             seen: AtomicU64::new(0),
             suspended: AtomicBool::new(false),
+            voiced: Mutex::default(),
             shadow: None,
             canary: None,
             slots,
@@ -281,15 +355,37 @@ impl Step {
         self.replaced.load(Ordering::Relaxed)
     }
 
+    /// Shows what its instances and its state take, and its candidates'. Blocks for the length of a call at most.
+    pub fn measure(&self) {
+        let state = self.spec.granted.keyvalue.as_ref().map(|bucket| bucket.used());
+        self.metrics.shows(self.memory(), state);
+        let shadow = self.shadow.iter().map(|(step, _)| step);
+        shadow.chain(self.canary.iter().map(|canary| &canary.step)).for_each(|step| step.measure());
+    }
+
+    /// What it made of events so far.
+    pub fn counts(&self) -> StepCounts {
+        let StepMetrics { kept, dropped, failed, traps, .. } = &self.metrics;
+        StepCounts { kept: kept.get(), dropped: dropped.get(), failed: failed.get(), traps: traps.get() }
+    }
+
     /// How it is doing.
     pub fn status(&self) -> StepStatus {
-        let StepSpec { route, index, plugin, limits, granted, .. } = &self.spec;
+        let StepSpec { route, index, plugin, limits, granted, on_error, .. } = &self.spec;
+        let Voiced { failure: last_failure, drop: last_drop } = {
+            let voiced = self.voiced.lock();
+            Voiced { failure: voiced.failure.clone(), drop: voiced.drop.clone() }
+        };
         StepStatus {
             route: route.to_string(),
             step: *index,
             plugin: plugin.name.to_string(),
             digest: plugin.digest.to_string(),
             limits: *limits,
+            on_error: *on_error,
+            counts: self.counts(),
+            last_failure,
+            last_drop,
             replaced: self.replaced(),
             memory: self.memory(),
             state: granted.keyvalue.as_ref().map(|bucket| bucket.used()),
@@ -328,10 +424,19 @@ impl Step {
 
     fn count(&self, outcome: &Outcome) {
         match outcome {
-            Outcome::Keep | Outcome::Out(_) => self.metrics.kept.inc(),
-            Outcome::Drop(_) => self.metrics.dropped.inc(),
-            Outcome::Failed(_) => self.metrics.failed.inc(),
-        };
+            Outcome::Keep | Outcome::Out(_) => {
+                self.metrics.kept.inc();
+            }
+            Outcome::Drop(reason) => {
+                if self.metrics.dropped.inc().is_multiple_of(KEPT_DROPS) {
+                    self.voiced.lock().drop = Some(Said::now(reason));
+                }
+            }
+            Outcome::Failed(failed) => {
+                self.metrics.failed.inc();
+                self.voiced.lock().failure = Some(Said::now(&failed.reason));
+            }
+        }
     }
 }
 

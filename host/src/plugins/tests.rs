@@ -182,7 +182,7 @@ fn a_flood_of_log_lines_does_not_stop_the_filter() {
 #[test]
 fn counters_of_a_plugin_are_bounded() {
     let metrics = crate::telemetry::Metrics::new();
-    let step_metrics = metrics.step(&"orders".into(), 0, &"counts".into());
+    let step_metrics = metrics.step(&"orders".into(), 0, &"counts".into(), crate::names::Digest([0; 32]));
     let step = Step::prepare(spec("counts").unwrap(), 2, step_metrics).unwrap();
     assert_eq!(step.run(0, &event("made"), Passage::default()), Outcome::Keep);
     assert_eq!(step.run(1, &event("made"), Passage::default()), Outcome::Keep);

@@ -5,12 +5,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::histogram::Histogram;
 
 use super::bindings::v0_1::host::Level;
 use super::own::Own;
 use crate::names::{PluginName, RouteName};
-use crate::telemetry::StepMetrics;
+use crate::telemetry::{Histogram, StepMetrics};
 
 /// The longest log line.
 const LINE: usize = 4 << 10;

@@ -4,14 +4,14 @@
 //! their length before them.
 
 /// Reasons are cut here: they are for people, and plugins write them.
-const LONGEST_TEXT: usize = 200;
+pub(super) const LONGEST_TEXT: usize = 200;
 
 /// What became of an event at one place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Note<'a> {
     /// The rules were asked: so many routes take it.
     Routed { id_hash: u64, at_ms: u64, generation: u64, routes: u16 },
-    /// A step was passed.
+    /// A step was passed. The text is the reason; of a change, the names of the changed attributes with commas between.
     Step { route: u16, step: u8, plugin: u16, verdict: Verdict, text: &'a str },
     /// The end of a route: so many lanes were given it.
     Sent { route: u16, lanes: u8 },

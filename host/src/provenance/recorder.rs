@@ -1,12 +1,14 @@
-//! What one worker or one lane notes, until there is enough of it to be written.
+//! What one worker or one lane notes, until there is enough of it to be written; and the spans of the events that are
+//! traced, which are made at the same places.
 
 use std::collections::HashMap;
 
 use super::block::Chunk;
-use super::note::{Note, Verdict};
+use super::note::{LONGEST_TEXT, Note, Verdict};
 use super::store::Provenance;
 use crate::event::Event;
 use crate::plugins::Outcome;
+use crate::trace::{Spans, Tracer};
 
 /// Bytes at which notes are handed over.
 const FULL: usize = 32 << 10;
@@ -17,6 +19,8 @@ pub struct Recorder {
     chunk: Chunk,
     /// Names by where they lie in memory: a comparison of text only where that was seen before.
     known: HashMap<usize, u16, foldhash::fast::FixedState>,
+    /// The spans.
+    pub spans: Spans,
 }
 
 /// The hash of an event's `id`, by which it is found again.
@@ -24,10 +28,22 @@ pub(super) fn id_hash(id: &str) -> u64 {
     crate::journal::key_hash(id)
 }
 
+/// The names of the attributes that a step changed, as many as a note holds.
+fn changed_names(before: &Event, after: &Event) -> String {
+    let mut names = String::new();
+    before.changed_in(after, |name| {
+        // Only whole names are told.
+        if names.len() + 1 + name.len() <= LONGEST_TEXT {
+            names.extend([if names.is_empty() { "" } else { "," }, name]);
+        }
+    });
+    names
+}
+
 impl Recorder {
-    /// One that hands its notes to `to`; without that it takes none.
-    pub fn new(to: Option<Provenance>) -> Self {
-        Self { to, chunk: Chunk::default(), known: HashMap::default() }
+    /// One that hands its notes to `to`, and its spans to the tracer; without either it takes none.
+    pub fn new(to: Option<Provenance>, tracer: Option<Tracer>) -> Self {
+        Self { to, chunk: Chunk::default(), known: HashMap::default(), spans: Spans::new(tracer) }
     }
 
     /// The rules were asked.
@@ -47,13 +63,29 @@ impl Recorder {
     }
 
     /// A step was passed. `plugin` is its name and digest.
-    pub fn step(&mut self, identity: Option<u64>, route: &str, step: usize, plugin: &str, outcome: &Outcome) {
+    pub fn step(
+        &mut self,
+        identity: Option<u64>,
+        (route, step): (&str, usize),
+        plugin: &str,
+        event: &Event,
+        outcome: &Outcome,
+    ) {
         let Some(identity) = self.takes(identity) else { return };
+        let changed;
         let (verdict, text) = match outcome {
             Outcome::Keep => (Verdict::Keep, ""),
             Outcome::Drop(reason) => (Verdict::Drop, reason.as_str()),
-            Outcome::Out(events) if events.len() == 1 => (Verdict::Change, ""),
-            Outcome::Out(_) => (Verdict::Split, ""),
+            Outcome::Out(events) => match events.as_slice() {
+                [one] => {
+                    changed = changed_names(event, one);
+                    (Verdict::Change, changed.as_str())
+                }
+                several => {
+                    changed = format!("{} events out", several.len());
+                    (Verdict::Split, changed.as_str())
+                }
+            },
             Outcome::Failed(failed) => (Verdict::Fail, failed.reason.as_str()),
         };
         let (route, plugin) = (self.name(route), self.name(plugin));
@@ -105,6 +137,11 @@ impl Recorder {
 
     /// Hands over what was noted.
     pub fn flush(&mut self) {
+        self.spans.flush();
+        self.hand_over();
+    }
+
+    fn hand_over(&mut self) {
         if let Some(to) = self.to.as_ref().filter(|_| !self.chunk.is_empty()) {
             to.take(std::mem::take(&mut self.chunk));
             self.known.clear();
@@ -118,7 +155,7 @@ impl Recorder {
     fn note(&mut self, identity: u64, note: &Note<'_>) {
         self.chunk.note(identity, note);
         if self.chunk.bytes() >= FULL {
-            self.flush();
+            self.hand_over();
         }
     }
 

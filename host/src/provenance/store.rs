@@ -21,6 +21,9 @@ const FULL: usize = 256 << 10;
 /// The longest that notes wait for their block to fill.
 const BEAT: Duration = Duration::from_millis(200);
 const SEGMENT: u64 = 8 << 20;
+/// Ten bits for each of the ids that fit into a block: the smallest note of one has 35 bytes, and a block is full with its last
+/// chunk at the latest.
+const LARGEST_SUMMARY: usize = 16 << 10;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug)]
@@ -167,10 +170,11 @@ impl Writer {
 
     /// Reads the summaries of what earlier runs have left.
     fn remember(&self) {
-        let Ok(blocks) = journal::read_spots(&self.shared.dir) else { return };
-        for (spot, records) in blocks {
-            let summaries = records.iter().filter_map(|record| block::summary(record));
-            self.shared.index.lock().extend(summaries.map(|(summary, _)| (spot, summary)));
+        let Ok(blocks) = journal::read_beginnings(&self.shared.dir, LARGEST_SUMMARY) else { return };
+        for (spot, beginning) in blocks {
+            if let Some((summary, _)) = block::summary(&beginning) {
+                self.shared.index.lock().push_back((spot, summary));
+            }
         }
     }
 

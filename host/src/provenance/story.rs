@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::block::{self, Read};
 use super::note::{Note, Verdict};
 use super::store::Provenance;
-use crate::journal::Journal;
+use crate::journal::{Journal, Record};
 
 /// The most passages of one id that are told: events that share it, and dead letters tried again.
 const MOST: usize = 20;
@@ -88,8 +88,10 @@ pub struct StepTaken {
     pub digest: String,
     /// What it made of the event.
     pub verdict: Verdict,
-    /// Why it was dropped, or failed.
+    /// Why it was dropped, or failed; how many came out of a split.
     pub reason: String,
+    /// The names of the attributes that it changed, `data` among them; no values are kept.
+    pub changed: Vec<String>,
 }
 
 /// One confirmation.
@@ -140,9 +142,36 @@ impl Provenance {
         while found.len() > MOST {
             found.pop_first();
         }
+        self.tell(&mut found);
+        let with_record = |story: Story| {
+            let record = story.offset.and_then(|offset| journal.record(offset));
+            story.end(record.as_ref())
+        };
+        let mut stories: Vec<_> = found.into_values().filter_map(with_record).collect();
+        stories.sort_by_key(|story| std::cmp::Reverse(story.at_ms));
+        stories
+    }
+
+    /// What became of these events of the journal, by their offsets. Blocks.
+    pub fn stories_of(&self, records: &[Record]) -> BTreeMap<u64, Story> {
+        let begin = |record: &Record| {
+            let Record { offset, at_ms, event } = record;
+            (*offset, Story::begin(event.id(), *offset, *at_ms, 0, 1))
+        };
+        let mut found: BTreeMap<u64, Story> = records.iter().map(begin).collect();
+        self.tell(&mut found);
+        let end = |record: &Record| Some((record.offset, found.remove(&record.offset)?.end(Some(record))?));
+        records.iter().filter_map(end).collect()
+    }
+
+    /// Adds what is noted of each.
+    fn tell(&self, found: &mut BTreeMap<u64, Story>) {
         let identities: Vec<u64> = found.keys().copied().collect();
         self.blocks(
-            |summary| identities.iter().any(|identity| summary.may_have(*identity)),
+            |summary| {
+                let first = identities.partition_point(|identity| *identity < summary.least);
+                identities.get(first).is_some_and(|identity| *identity <= summary.greatest)
+            },
             |block| {
                 for chunk in block::chunks(block) {
                     for (identity, note) in chunk.notes() {
@@ -153,9 +182,6 @@ impl Provenance {
                 }
             },
         );
-        let mut stories: Vec<_> = found.into_values().filter_map(|story| story.end(journal)).collect();
-        stories.sort_by_key(|story| std::cmp::Reverse(story.at_ms));
-        stories
     }
 }
 
@@ -178,13 +204,21 @@ impl Story {
 
     fn add(&mut self, chunk: &Read<'_>, note: Note<'_>) {
         match note {
-            Note::Routed { .. } => {}
+            Note::Routed { at_ms, generation, routes, .. } => {
+                (self.at_ms, self.generation) = (at_ms, generation);
+                self.state = if routes == 0 { State::Unmatched } else { State::Pending };
+            }
             Note::Step { route, step, plugin, verdict, text } => {
                 let (plugin, digest) = chunk.name(plugin).split_once(' ').unwrap_or_default();
-                let (plugin, digest, reason) = (plugin.into(), digest.into(), text.into());
+                let (plugin, digest) = (plugin.into(), digest.into());
+                let (reason, changed) = match verdict {
+                    Verdict::Change => ("", text.split_terminator(',').map(Into::into).collect()),
+                    _ => (text, Vec::new()),
+                };
                 let journey = self.journey(chunk.name(route));
                 journey.ended |= verdict == Verdict::Drop;
-                journey.steps.push(StepTaken { step, plugin, digest, verdict, reason });
+                let reason = reason.into();
+                journey.steps.push(StepTaken { step, plugin, digest, verdict, reason, changed });
             }
             Note::LeftOut { route, reason } => {
                 let journey = self.journey(chunk.name(route));
@@ -219,8 +253,8 @@ impl Story {
     }
 
     /// Adds what the journal says of it; none where two ids only share a hash.
-    fn end(mut self, journal: &Journal) -> Option<Self> {
-        if let Some(record) = self.offset.and_then(|offset| journal.record(offset)) {
+    fn end(mut self, record: Option<&Record>) -> Option<Self> {
+        if let Some(record) = record {
             if record.event.id() != self.id {
                 return None;
             }

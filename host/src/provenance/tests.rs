@@ -29,15 +29,16 @@ async fn a_story_is_told_by_many_and_outlives_a_restart() {
     let journal = journal(data.path(), &["one", "two", "three", "four"]).await;
     let provenance = open(data.path(), &journal, 1 << 30);
     let (mut worker, mut lane) =
-        (Recorder::new(Some(provenance.clone())), Recorder::new(Some(provenance.clone())));
+        (Recorder::new(Some(provenance.clone()), None), Recorder::new(Some(provenance.clone()), None));
     for (offset, id) in ["one", "two", "three", "four"].iter().enumerate() {
         worker.routed(Some(offset as u64), &event(id), 5, 3, usize::from(offset != 3));
     }
-    worker.step(Some(0), "r", 0, PLUGIN, &Outcome::Out(vec![event("one")]));
+    let changed = Event::builder("one", "/s", "t").subject("b").json("1").build().unwrap();
+    worker.step(Some(0), ("r", 0), PLUGIN, &event("one"), &Outcome::Out(vec![changed]));
     worker.sent(Some(0), "r", 1);
-    worker.step(Some(1), "r", 0, PLUGIN, &Outcome::Drop("not today".into()));
+    worker.step(Some(1), ("r", 0), PLUGIN, &event("two"), &Outcome::Drop("not today".into()));
     let failed = Failed { reason: "it broke".into(), transient: false };
-    worker.step(Some(2), "r", 0, PLUGIN, &Outcome::Failed(failed));
+    worker.step(Some(2), ("r", 0), PLUGIN, &event("three"), &Outcome::Failed(failed));
     worker.buried(Some(2), ("r", "redact"), 9, "it broke");
     worker.flush();
     let state = |id: &str| provenance.stories(id, &journal)[0].state;
@@ -74,7 +75,12 @@ async fn a_story_is_told_by_many_and_outlives_a_restart() {
                 "plugin": "redact",
                 "digest": "sha256:abc",
                 "verdict": "change",
-                "reason": ""
+                "reason": "",
+                "changed": [
+                  "subject",
+                  "datacontenttype",
+                  "data"
+                ]
               }
             ],
             "deliveries": [
@@ -102,11 +108,11 @@ async fn what_is_kept_is_bounded_and_the_oldest_goes() {
     let data = tempfile::tempdir().unwrap();
     let journal = journal(data.path(), &["e"]).await;
     let provenance = open(data.path(), &journal, 12 << 20);
-    let mut recorder = Recorder::new(Some(provenance.clone()));
+    let mut recorder = Recorder::new(Some(provenance.clone()), None);
     let id = |n: u64| format!("evt_{n}");
     for n in 0..400_000 {
         recorder.routed(Some(n), &event(&id(n)), n, 1, 1);
-        recorder.step(Some(n), "r", 0, PLUGIN, &Outcome::Drop("x".repeat(20)));
+        recorder.step(Some(n), ("r", 0), PLUGIN, &event("e"), &Outcome::Drop("x".repeat(20)));
         if n % 1_000 == 999 {
             recorder.flush();
             // The writer is given its time; what it cannot keep up with is left out.

@@ -6,4 +6,4 @@ pub mod logs;
 pub mod metrics;
 
 pub use history::History;
-pub use metrics::{LaneMetrics, Metrics, StepMetrics};
+pub use metrics::{Histogram, LaneMetrics, Metrics, StepMetrics};

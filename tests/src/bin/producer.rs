@@ -1,7 +1,8 @@
 //! What the host's backends are measured against: the same client libraries used by hand, as well as they can be, for
 //! somebody who has nothing else to do than to send prepared events and see them confirmed.
 //!
-//! usage: `producer KIND TARGET NAME SECONDS`; prints events, microseconds and microseconds of processor time
+//! usage: `producer KIND TARGET NAME SECONDS`; prints events, microseconds and microseconds of processor time, its own and
+//! that of all else
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use stagewire_tests::load::Documents;
-use stagewire_tests::process::Process;
+use stagewire_tests::process::{Process, all_cpu};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,9 +45,11 @@ async fn main() -> Result<()> {
     // Connections are made and warm before it counts.
     run(kind, target, name, Duration::from_millis(500)).await?;
     let (this, begin) = (Process(std::process::id()), Instant::now());
-    let before = this.cpu();
+    let before = (this.cpu(), all_cpu());
     let events = run(kind, target, name, length).await?;
-    println!("{events} {} {}", begin.elapsed().as_micros(), this.cpu().saturating_sub(before).as_micros());
+    let (micros, own) = (begin.elapsed().as_micros(), this.cpu().saturating_sub(before.0));
+    let rest = all_cpu().saturating_sub(before.1 + own);
+    println!("{events} {micros} {} {}", own.as_micros(), rest.as_micros());
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use async_nats::jetstream::{self, stream};
+use async_nats::jetstream::{self, consumer, stream};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::StreamExt;
@@ -245,6 +245,15 @@ impl JetStream {
     pub async fn consumers(&self, stream: &str) -> Vec<String> {
         let Ok(stream) = self.context.get_stream(stream).await else { return Vec::new() };
         stream.consumer_names().filter_map(async |name| name.ok()).collect().await
+    }
+
+    /// Takes so many messages by a durable pull consumer, as the next stage does; none is acknowledged yet.
+    pub async fn fetch(&self, stream: &str, consumer: &str, count: usize) -> Vec<jetstream::Message> {
+        let stream = self.context.get_stream(stream).await.expect("the stream is there");
+        let consumer: consumer::PullConsumer =
+            stream.get_consumer(consumer).await.expect("the consumer is there");
+        let messages = consumer.fetch().max_messages(count).messages().await.expect("NATS answers");
+        messages.map(|message| message.expect("a message is read")).collect().await
     }
 
     /// Makes a stream.

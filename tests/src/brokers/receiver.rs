@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -60,6 +61,8 @@ impl Received {
 struct Shared {
     received: Mutex<Vec<Received>>,
     answers: Mutex<Vec<StatusCode>>,
+    /// Before each answer.
+    pause: Mutex<Duration>,
 }
 
 /// The receiver; it answers 200 unless told otherwise, and stops when dropped.
@@ -102,6 +105,11 @@ impl Receiver {
     pub fn answer_first(&self, statuses: &[u16]) {
         let statuses = statuses.iter().rev().map(|code| StatusCode::from_u16(*code).expect("a status"));
         self.shared.answers.lock().unwrap_or_else(PoisonError::into_inner).extend(statuses);
+    }
+
+    /// Takes so long for each answer from now on.
+    pub fn answer_slowly(&self, pause: Duration) {
+        *self.shared.pause.lock().unwrap_or_else(PoisonError::into_inner) = pause;
     }
 
     /// What was accepted so far.
@@ -350,6 +358,8 @@ async fn receive(
     if method != Method::POST {
         return (StatusCode::OK, granted);
     }
+    let pause = *shared.pause.lock().unwrap_or_else(PoisonError::into_inner);
+    tokio::time::sleep(pause).await;
     let status =
         shared.answers.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or(StatusCode::OK);
     if status.is_success() {

@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import threading
+from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -57,13 +58,18 @@ def _handle(stage: Stage, consumer: Consumer, message: Message, stop: threading.
         stop.wait(PAUSE_SECONDS)
         return
     try:
-        stage.receive(message.value() or b"")
+        stage.receive(message.value() or b"", _headers(message))
     except Undeliverable as undeliverable:
         logger.warning("%s; the event comes again in %.0f s", undeliverable, PAUSE_SECONDS)
         stop.wait(PAUSE_SECONDS)
         _back(consumer, message)
     else:
         consumer.store_offsets(message)
+
+
+def _headers(message: Message) -> dict[str, str]:
+    headers = cast(list[tuple[str, bytes | None]], message.headers() or [])
+    return {name: text.decode(errors="replace") for name, text in headers if text is not None}
 
 
 def _back(consumer: Consumer, message: Message) -> None:

@@ -63,7 +63,7 @@ async def _fetch(stage: Stage, stream: JetStreamContext, options: argparse.Names
 
 async def _handle(stage: Stage, message: Msg) -> None:
     try:
-        await asyncio.to_thread(stage.receive, message.data)
+        await asyncio.to_thread(stage.receive, message.data, message.headers)
     except Undeliverable as error:
         logger.warning("%s; the event comes again in %.0f s", error, PAUSE_SECONDS)
         await message.nak(delay=PAUSE_SECONDS)

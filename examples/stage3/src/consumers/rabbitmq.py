@@ -68,7 +68,8 @@ async def _read(stage: Stage, channel: AbstractChannel, queue: AbstractQueue, st
 
 async def _handle(stage: Stage, message: AbstractIncomingMessage) -> None:
     try:
-        await asyncio.to_thread(stage.receive, message.body)
+        headers = {name: text for name, text in message.headers.items() if isinstance(text, str)}
+        await asyncio.to_thread(stage.receive, message.body, headers)
     except Undeliverable as error:
         logger.warning("%s; the event comes again in %.0f s", error, PAUSE_SECONDS)
         await asyncio.sleep(PAUSE_SECONDS)

@@ -92,7 +92,8 @@ class _Group:
     def _handle(self, entries: Iterable[Entry]) -> None:
         for entry_id, fields in entries:
             try:
-                self.stage.receive(fields[b"event"])
+                headers = {name.decode(): text.decode() for name, text in fields.items() if name != b"event"}
+                self.stage.receive(fields[b"event"], headers)
             except Undeliverable as error:
                 logger.warning("%s; the event comes again", error)
                 continue

@@ -58,7 +58,7 @@ def create_app(stage: Stage, secret: str) -> FastAPI:
         except WebhookVerificationError as error:
             raise HTTPException(401, f"the signature is not right: {error}") from error
         try:
-            outcome = await run_in_threadpool(stage.receive, body)
+            outcome = await run_in_threadpool(stage.receive, body, dict(request.headers))
         except Undeliverable as error:
             # The host asks again, after a while.
             raise HTTPException(503, str(error), {"Retry-After": "1"}) from error

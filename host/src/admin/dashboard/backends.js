@@ -7,14 +7,29 @@ import { ago, bytes, count, perSecond, seconds } from "./format.js";
 import { laneHealth } from "./flow.js";
 import * as history from "./history.js";
 import * as metrics from "./metrics.js";
-import { button, empty, figures, health, panel } from "./parts.js";
+import { button, empty, figures, health, panel, table } from "./parts.js";
 
 const BREAKER = { closed: "closed", half_open: "half open, one is tried", open: "open, nothing is tried" };
 
+/** A backend that is well keeps no event waiting for so long. */
+const LONG_MS = 5_000;
+const given = (value) => value !== null && value !== undefined;
+
 const latency = (name, q) => seconds(metrics.quantile("stagewire_publish_latency_seconds", { backend: name }, q));
 
+const CONSUMERS = [{ name: "Reads from it" }, { name: "Behind", kind: "number" }, { name: "Not acknowledged", kind: "number" }, { name: "Looked at" }];
+
+const known = (n) => (n === null ? "not known" : count(n));
+
+/** Who reads from a backend, where its settings name them. */
+const consumers = (all) =>
+  table("Consumers, as the broker says", CONSUMERS, all.map(({ name, lag, pending, at_ms: at, error }) => ({
+    key: name,
+    cells: [name, error ? "" : known(lag), error ? "" : known(pending), error ? h("span", { class: "bad" }, error) : `${ago(at)} ago`],
+  })), { class: "rows" });
+
 function card(lane) {
-  const { name, address, breaker, error, since_ms: since, queued, overflow_bytes: overflow, full, delivered, retries, dead } = lane;
+  const { name, address, breaker, error, since_ms: since, queued, overflow_bytes: overflow, full, delivered, retries, dead, waits_ms: waits, publish_ms: takes } = lane;
   const [kind, word] = laneHealth(lane);
   const paused = word === "paused";
   const series = (what) => history.series(`${what}/${name}`);
@@ -30,10 +45,12 @@ function card(lane) {
   figures([
     ["Delivered", perSecond(metrics.rate("stagewire_events_published_total", { backend: name }))],
     ["Latency, median", latency(name, 0.5)], ["95 of 100", latency(name, 0.95)], ["99 of 100", latency(name, 0.99)],
-    ["Queued", count(queued)], ["Overflow", [bytes(overflow), full && ", full"], more(overflow)],
+    given(takes) && ["A batch takes", seconds(takes / 1000)],
+    ["Queued", count(queued)], given(waits) && ["The oldest waits", seconds(waits / 1000), waits > LONG_MS ? "warn" : null], ["Overflow", [bytes(overflow), full && ", full"], more(overflow)],
     ["Breaker", BREAKER[breaker] || breaker, breaker === "closed" ? null : "warn"],
     ["Delivered in all", count(delivered)], ["Retries", count(retries)], ["Given up", dead > 0 ? h("a", { href: "#/dead-letters" }, count(dead)) : "0", more(dead)],
   ], { class: "figures steady" }),
+  lane.consumers?.length > 0 && consumers(lane.consumers),
   h("div", { class: "charts" },
     chart("Each second", [{ label: "delivered", kind: "ok", series: series("published") }, { label: failed[0], kind: "bad", series: failed[1] }], "/s"),
     chart("Queued events", [{ label: "queued", series: series("queued") }])));

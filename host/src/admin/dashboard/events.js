@@ -17,10 +17,10 @@ let tail = null;
 let coming = [];
 let flushing = 0;
 
-const wanted = ({ id, type, subject }) => {
+const wanted = ({ id, type, subject, source }) => {
   const { fields } = state;
   const part = (text, wanted) => !wanted || (text || "").includes(wanted);
-  return (!fields.id || fields.id === id) && part(type, fields.type) && part(subject, fields.subject);
+  return (!fields.id || fields.id === id) && part(type, fields.type) && part(subject, fields.subject) && part(source, fields.source);
 };
 
 function follow(context) {
@@ -101,7 +101,7 @@ function list() {
   if (!rows) return h("p", { class: "quiet" }, "Reading the journal…");
   if (rows.length) return table("The newest first. The list stands still while you point at an id.", COLUMNS, rows.map(row), { class: "rows events" });
   return Object.values(fields).some(Boolean)
-    ? empty("No such event", "Id must be the whole id; of type and subject a part is enough. Older events are gone (host.journal.retention).")
+    ? empty("No such event", "Id must be the whole id; of type, subject and source a part is enough. Older events are gone (host.journal.retention).")
     : empty("No event yet", h("span", null, "Send one: ", h("code", null, "stagewire send --type com.example.hello --source me --data '{}'")));
 }
 
@@ -126,7 +126,7 @@ export default {
     if (context.rest) return timeline.view(context);
     return [
       h("form", { class: "filters", "data-act": "search", "data-key": "search" },
-        field("Id", "id"), field("Type", "type"), field("Subject", "subject"),
+        field("Id", "id"), field("Type", "type"), field("Subject", "subject"), field("Source", "source"),
         h("div", { class: "buttons" }, h("button", { class: "primary" }, "Search"), h("button", { type: "reset", "data-act": "clear" }, "Clear"))),
       panel("In the journal", {
         id: "journal",

@@ -3,7 +3,8 @@
 const KEPT = 31;
 /** Rates are taken over this time, so that they can be read. */
 const SMOOTH_MS = 8_000;
-const LINE = /^([a-z_]+)(?:\{(.*)\})? ([^ ]+)/;
+// What stands behind the value, an exemplar, is left alone.
+const LINE = /^([a-z_]+)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})? ([^ ]+)/;
 const LABEL = /([a-z_]+)="((?:[^"\\]|\\.)*)"/g;
 const ESCAPED = { "\\n": "\n", '\\"': '"', "\\\\": "\\" };
 

@@ -68,6 +68,11 @@ const canaryOf = ({ route, step, plugin, canary }) =>
       button("Promote", "promote", { "data-plugin": plugin, "data-from": canary.plugin, "aria-label": `Promote ${canary.plugin} to ${plugin}` })),
     figures([["Route", route], ["Share of the keys", `${canary.percent} %`], ["Events", count(canary.events)]]));
 
+/** Why a step failed last, in the plugin's or the host's words. */
+const failureOf = ({ route, step, last_failure: said }) =>
+  said && h("div", { class: "notice bad", "data-key": `failure-${route}-${step}` },
+    h("p", { class: "title" }, `Failed last at `, moment(said.at_ms), ` in step ${step + 1} of ${route}`), h("pre", null, said.reason));
+
 function card(plugin, { steps }) {
   const own = steps.filter(({ plugin: name }) => name === plugin.name);
   const { description, kind, needs, versions } = plugin;
@@ -75,6 +80,7 @@ function card(plugin, { steps }) {
     description?.description && h("p", null, description.description),
     kind && h("p", { class: "quiet" }, `${kind}; ${needs.length ? `needs ${needs.join(", ")}` : "needs no grant"}`),
     own.length > 0 ? table("What its steps did", STEPS, own.map(stepRow), { class: "rows" }) : h("p", { class: "quiet" }, "No route has a step of it; it stands beside another, or waits."),
+    own.map(failureOf),
     own.filter(({ shadow }) => shadow).map(shadowOf), own.filter(({ canary }) => canary).map(canaryOf),
     versions?.length > 0 && table("Kept versions", VERSIONS, versions.map(versionRow(plugin)), { class: "rows" }));
 }

@@ -78,13 +78,16 @@ function redraw() {
   });
 }
 
+/** What the numbers beside the pages count. */
+const MARKED = { problems: " wrong", backends: " in trouble", letters: " waiting" };
+
 function draw() {
   const { status } = host;
   const troubled = status?.lanes.filter((lane) => lane.state === "down" || lane.breaker === "open").length;
-  const marks = { backends: troubled, letters: status?.dead_letters };
+  const marks = { problems: status?.problems?.length, backends: troubled, letters: status?.dead_letters };
   show(at("pages"), PAGES.map(({ title, path, mark }) =>
     h("li", { "data-key": path || "overview" }, h("a", { href: `#/${path}`, "aria-current": path === page.path && "page" }, title,
-      marks[mark] > 0 && h("span", { class: "mark" }, count(marks[mark]), h("span", { class: "hidden" }, mark === "letters" ? " waiting" : " in trouble"))))));
+      marks[mark] > 0 && h("span", { class: "mark" }, count(marks[mark]), h("span", { class: "hidden" }, MARKED[mark]))))));
   facts(status);
   show(at("notices"), notices(status));
   const title = h("h1", { tabindex: "-1", "data-key": "title" }, rest && page.titleOf ? page.titleOf(rest) : page.title);
@@ -132,12 +135,14 @@ function facts(status) {
 function notices(status) {
   const notice = (key, kind, title, ...text) =>
     h("div", { class: `notice ${kind}`, role: "alert", "data-key": key }, h("p", { class: "title" }, title), ...text);
-  const { refused, journal } = status || {};
+  const { refused, journal, problems } = status || {};
+  // The overview lists every problem itself.
+  const told = page === overview && problems;
   return [
     host.failed && !host.failed.unknown && notice("unanswered", "bad", "The host does not answer", h("p", null,
       `${host.failed.message}; asking again. `, host.answeredAt && ["What is shown is from ", moment(host.answeredAt), "."])),
-    journal?.writable?.Err && notice("unwritable", "bad", "The journal cannot be written, senders get 503", h("pre", null, journal.writable.Err)),
-    status && !status.enabled && notice("disabled", "warn", "Events are accepted and dropped",
+    !told && journal?.writable?.Err && notice("unwritable", "bad", "The journal cannot be written, senders get 503", h("pre", null, journal.writable.Err)),
+    !told && status && !status.enabled && notice("disabled", "warn", "Events are accepted and dropped",
       h("p", null, "Set ", h("code", null, "events.enabled: true"), " in the settings file to publish them.")),
     refused && notice("refused", "bad", "The last change was refused",
       h("p", null, "Generation ", count(status.generation), " goes on. Refused at ", moment(refused.at_ms), ":"),

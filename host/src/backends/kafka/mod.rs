@@ -6,6 +6,7 @@
 //! before the lane makes a new one. Where a later event of a key is in the topic already, it is not reported as
 //! confirmed but sent again behind the earlier one.
 
+mod groups;
 mod reports;
 mod rounds;
 mod settings;
@@ -31,10 +32,10 @@ use self::reports::{Listener, Place};
 use self::rounds::Rounds;
 use self::words::Words;
 use super::content::Content;
-use super::{Backend, Failure, Item, Outcomes, Receipt};
+use super::{Backend, Failure, Item, Outcomes, Receipt, Watched};
 use crate::Event;
 use crate::names::BackendName;
-use crate::protocol::kafka;
+use crate::protocol::{json, kafka};
 
 type Producer = ThreadedProducer<Listener>;
 
@@ -109,9 +110,9 @@ impl Cluster {
     fn enqueue(&self, producer: &Producer, items: &[Item]) -> Vec<(usize, Verdict)> {
         let listener = producer.client().context();
         let first = listener.listen_for(items.len());
-        let mut unsent = Vec::new();
+        let (mut unsent, mut document) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
-            match self.produce(producer, &item.event, first.wrapping_add(index)) {
+            match self.produce(producer, item, first.wrapping_add(index), &mut document) {
                 Ok(()) => {}
                 Err(RDKafkaErrorCode::MessageSizeTooLarge) => unsent.push((index, Verdict::TooLarge)),
                 Err(code) => {
@@ -126,20 +127,40 @@ impl Cluster {
         unsent
     }
 
-    fn produce(&self, producer: &Producer, event: &Event, number: usize) -> Result<(), RDKafkaErrorCode> {
-        let encoded = match self.settings.content {
-            Content::Structured => kafka::encode_structured(event),
-            Content::Binary => kafka::encode_binary(event),
-        };
-        let mut headers = OwnedHeaders::new_with_capacity(encoded.headers.len());
-        for (name, value) in &encoded.headers {
-            headers = headers.insert(Header { key: name, value: Some(&**value) });
-        }
+    /// Hands over one event. librdkafka copies what it is given: `document` serves again.
+    fn produce(
+        &self,
+        producer: &Producer,
+        item: &Item,
+        number: usize,
+        document: &mut Vec<u8>,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let event = &item.event;
         let key = self.key(event);
+        let (mut headers, value);
+        let payload = match self.settings.content {
+            Content::Structured => {
+                headers = header(OwnedHeaders::new_with_capacity(1), kafka::STRUCTURED_HEADER);
+                document.clear();
+                json::encode(event, document);
+                Some(&document[..])
+            }
+            Content::Binary => {
+                let encoded = kafka::encode_binary(event);
+                let empty = OwnedHeaders::new_with_capacity(encoded.headers.len());
+                let pairs = encoded.headers.iter().map(|(name, value)| (&**name, &**value));
+                headers = pairs.fold(empty, header);
+                value = encoded.value;
+                value.as_deref()
+            }
+        };
+        for (name, value) in item.trace_headers() {
+            headers = header(headers, (name, &value));
+        }
         let record = BaseRecord {
             topic: &self.settings.topic,
             partition: None,
-            payload: encoded.value.as_deref(),
+            payload,
             key: Some(&*key),
             timestamp: None,
             headers: Some(headers),
@@ -206,6 +227,10 @@ impl Cluster {
     }
 }
 
+fn header(headers: OwnedHeaders, (key, value): (&str, &str)) -> OwnedHeaders {
+    headers.insert(Header { key, value: Some(value) })
+}
+
 type Keys = HashSet<u64, FixedState>;
 
 #[async_trait]
@@ -237,6 +262,14 @@ impl Backend for Cluster {
 
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
         Ok(Some(format!("topic {}, key {:?}", self.settings.topic, self.key(event))))
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("kafka", self.settings.topic.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        groups::watched(&self.settings)
     }
 
     async fn close(&mut self) {

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::super::content::Content;
-use super::super::{Settings, Target};
+use super::super::{CONSUMERS_INTERVAL, Settings, Target};
 use super::Cluster;
 use crate::config::units::{Size, Span};
 use crate::names::BackendName;
@@ -102,6 +102,10 @@ pub struct Kafka {
         extend("propertyNames" = { "not": { "enum": taken() } })
     )]
     pub properties: BTreeMap<String, String>,
+    /// Consumer groups of the topic whose lag is shown: committed offsets against the partitions' ends.
+    pub consumers: Vec<String>,
+    /// How often they are looked at.
+    pub consumers_interval: Span,
 }
 
 impl Default for Kafka {
@@ -129,6 +133,8 @@ impl Default for Kafka {
             content: Content::Structured,
             auto_create: false,
             properties: BTreeMap::new(),
+            consumers: Vec::new(),
+            consumers_interval: CONSUMERS_INTERVAL,
         }
     }
 }
@@ -397,7 +403,6 @@ impl Kafka {
     }
 
     pub(super) fn client_config(&self) -> Result<ClientConfig, String> {
-        let millis = |span: Span| span.0.as_millis().clamp(10, 300_000).to_string();
         let compression = match self.compression_type {
             Compression::None => "none",
             Compression::Gzip => "gzip",
@@ -406,11 +411,9 @@ impl Kafka {
             Compression::Zstd => "zstd",
         };
         let in_flight = if self.is_idempotent() { self.max_in_flight_requests } else { 1 };
-        let mut config = ClientConfig::new();
+        let mut config = self.reaching();
         config
             .set_log_level(RDKafkaLogLevel::Info)
-            .set("bootstrap.servers", self.servers())
-            .set("client.id", &self.client_id)
             .set("acks", self.acks.number().to_string())
             .set("compression.type", compression)
             .set("enable.idempotence", self.is_idempotent().to_string())
@@ -419,12 +422,32 @@ impl Kafka {
             // A batch is given up as a whole (`timeout`), never message by message in the middle.
             .set("message.timeout.ms", "0")
             .set("request.timeout.ms", millis(self.timeout))
-            .set("socket.timeout.ms", millis(self.timeout))
             .set("linger.ms", self.linger.0.as_millis().to_string())
             .set("batch.size", self.batch_size.0.to_string())
             .set("message.max.bytes", LARGEST.to_string())
             // As the Java client does, so that events of one key from both go to one partition.
-            .set("partitioner", "murmur2_random")
+            .set("partitioner", "murmur2_random");
+        self.properties(&mut config)?;
+        config.create_native_config().map_err(|error| refused(&error))?;
+        Ok(config)
+    }
+
+    /// For those who look at consumer groups.
+    pub(super) fn reader_config(&self) -> Result<ClientConfig, String> {
+        let mut config = self.reaching();
+        self.properties(&mut config)?;
+        // That properties of a producer are none of a consumer's is known.
+        config.set_log_level(RDKafkaLogLevel::Error).set("enable.auto.commit", "false");
+        Ok(config)
+    }
+
+    /// What reaches the brokers, whoever does.
+    fn reaching(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.servers())
+            .set("client.id", &self.client_id)
+            .set("socket.timeout.ms", millis(self.timeout))
             .set("allow.auto.create.topics", "false")
             .set("security.protocol", self.security_protocol.word());
         if let Some(mechanism) = self.sasl_mechanism {
@@ -440,9 +463,7 @@ impl Kafka {
                 config.set(property, path.to_string_lossy());
             }
         }
-        self.properties(&mut config)?;
-        config.create_native_config().map_err(|error| refused(&error))?;
-        Ok(config)
+        config
     }
 
     fn properties(&self, config: &mut ClientConfig) -> Result<(), String> {
@@ -457,6 +478,11 @@ impl Kafka {
         }
         Ok(())
     }
+}
+
+/// As librdkafka takes its time-outs.
+fn millis(span: Span) -> String {
+    span.0.as_millis().clamp(10, 300_000).to_string()
 }
 
 /// CloudEvents 1.0.2, 3.1 "Naming Conventions".

@@ -1,6 +1,7 @@
 //! NATS: `JetStream`, where the stream's acknowledgement confirms an event, or core NATS, where the server's receipt does.
 
 mod connection;
+mod consumers;
 mod publish;
 mod refusal;
 mod subject;
@@ -99,6 +100,10 @@ pub struct Nats {
     pub inbox_prefix: String,
     /// The longest to wait for a connection, and again for an answer.
     pub timeout: Span,
+    /// Durable consumers of `stream` whose lag is shown.
+    pub consumers: Vec<String>,
+    /// How often they are looked at.
+    pub consumers_interval: Span,
 }
 
 impl Default for Nats {
@@ -123,6 +128,8 @@ impl Default for Nats {
             key: None,
             inbox_prefix: "_INBOX".into(),
             timeout: Span::millis(5_000),
+            consumers: Vec::new(),
+            consumers_interval: super::CONSUMERS_INTERVAL,
         }
     }
 }
@@ -156,6 +163,9 @@ impl Nats {
     fn check(&self) -> Result<(), String> {
         if self.create_stream && self.stream.is_none() {
             return Err("create_stream is set without stream; name the stream, like NLP_EVENTS".into());
+        }
+        if !self.consumers.is_empty() && (self.stream.is_none() || !self.jetstream) {
+            return Err("consumers are those of a stream; name it in stream, like NLP_EVENTS".into());
         }
         let named = [("stream", &self.stream), ("durable_name", &self.durable_name)];
         for (key, name) in named {

@@ -17,12 +17,11 @@ use futures_util::StreamExt;
 use tokio::time::Instant;
 
 use super::connection::{self, Complaints};
-use super::{MENDED_BY_HAND, Nats, refusal, subject};
-use crate::Event;
+use super::{MENDED_BY_HAND, Nats, consumers, refusal, subject};
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, Watched, innermost};
 use crate::names::BackendName;
 use crate::protocol::nats;
 
@@ -160,12 +159,16 @@ impl Publisher {
         }
     }
 
-    fn message(&self, event: &Event) -> Result<(String, HeaderMap, Bytes), Failure> {
+    fn message(&self, item: &Item) -> Result<(String, HeaderMap, Bytes), Failure> {
+        let event = &item.event;
         let subject = subject::fill(&self.subject, event).map_err(Failure::Reject)?;
-        let (headers, body) = match self.settings.content {
+        let (mut headers, body) = match self.settings.content {
             Content::Structured => nats::encode_structured(event),
             Content::Binary => nats::encode_binary(event),
         };
+        for (name, value) in item.trace_headers() {
+            headers.insert(name, value);
+        }
         Ok((subject, headers, body))
     }
 
@@ -175,7 +178,7 @@ impl Publisher {
         while let Some(turn) = window.next() {
             match turn {
                 Turn::Send(index) => {
-                    let sent = self.send(context, &batch[index].event).await;
+                    let sent = self.send(context, &batch[index]).await;
                     window.sent(index, sent);
                 }
                 Turn::Wait(index, sent) => {
@@ -199,11 +202,11 @@ impl Publisher {
         Ok(Receipt::Sequence { number: stored.sequence, duplicate: stored.duplicate })
     }
 
-    async fn send(&self, context: &jetstream::Context, event: &Event) -> Result<Sent, Failure> {
-        let (subject, headers, body) = self.message(event)?;
+    async fn send(&self, context: &jetstream::Context, item: &Item) -> Result<Sent, Failure> {
+        let (subject, headers, body) = self.message(item)?;
         let mut message = PublishMessage::build().headers(headers).payload(body);
         if self.settings.deduplicate {
-            message = message.message_id(nats::message_id(event));
+            message = message.message_id(nats::message_id(&item.event));
         }
         if let Some(stream) = &self.settings.stream {
             message = message.expected_stream(stream);
@@ -227,7 +230,7 @@ impl Publisher {
     ) -> Outcomes {
         let mut sent = Vec::with_capacity(batch.len());
         for item in batch {
-            sent.push(self.send_core(client, &item.event).await);
+            sent.push(self.send_core(client, item).await);
         }
         let received = async {
             client.publish(inbox.to_owned(), Bytes::new()).await.ok()?;
@@ -267,8 +270,8 @@ impl Publisher {
         {}
     }
 
-    async fn send_core(&self, client: &Client, event: &Event) -> Result<String, Failure> {
-        let (subject, headers, body) = self.message(event)?;
+    async fn send_core(&self, client: &Client, item: &Item) -> Result<String, Failure> {
+        let (subject, headers, body) = self.message(item)?;
         match client.publish_with_headers(subject.clone(), headers, body).await {
             Ok(()) => Ok(subject),
             Err(error) if error.kind() == async_nats::PublishErrorKind::MaxPayloadExceeded => {
@@ -336,6 +339,14 @@ impl Backend for Publisher {
 
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
         subject::fill(&self.subject, event).map(|subject| Some(format!("subject {subject}")))
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("nats", self.settings.subject.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        consumers::watched(&self.settings, &self.servers, &self.address)
     }
 
     async fn close(&mut self) {

@@ -2,6 +2,7 @@
 
 mod connection;
 mod publish;
+mod queues;
 mod refusal;
 
 use std::path::{Path, PathBuf};
@@ -60,6 +61,10 @@ pub struct Rabbitmq {
     pub key: Option<PathBuf>,
     /// The longest to wait for a connection, and again for a confirmation.
     pub timeout: Span,
+    /// Queues of the next stages whose depth is shown.
+    pub consumers: Vec<String>,
+    /// How often they are looked at.
+    pub consumers_interval: Span,
 }
 
 impl Default for Rabbitmq {
@@ -79,6 +84,8 @@ impl Default for Rabbitmq {
             certificate: None,
             key: None,
             timeout: Span::millis(10_000),
+            consumers: Vec::new(),
+            consumers_interval: super::CONSUMERS_INTERVAL,
         }
     }
 }

@@ -4,17 +4,16 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use lapin::message::BasicReturnMessage;
 use lapin::options::BasicPublishOptions;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, ShortString};
 use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, PublisherConfirm};
 use tokio::time::Instant;
 
-use super::{Rabbitmq, connection, refusal};
-use crate::Event;
+use super::{Rabbitmq, connection, queues, refusal};
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, Watched};
 use crate::names::BackendName;
 use crate::protocol::amqp;
 
@@ -82,7 +81,8 @@ impl Publisher {
             .map_err(|_| "the event's routing key is longer than 255 bytes; change routing_key".into())
     }
 
-    fn message(&self, event: &Event) -> Result<Message, Failure> {
+    fn message(&self, item: &Item) -> Result<Message, Failure> {
+        let event = &item.event;
         let routing_key = self.routing_key(event).map_err(Failure::Reject)?;
         let (properties, body) = match self.settings.content {
             Content::Structured => amqp::encode_structured(event),
@@ -97,6 +97,13 @@ impl Publisher {
         let mut properties = properties.with_delivery_mode(mode);
         if let Ok(id) = ShortString::try_new(event.id()) {
             properties = properties.with_message_id(id);
+        }
+        if item.trace.is_some() {
+            let mut headers = properties.headers().clone().unwrap_or_default();
+            for (name, value) in item.trace_headers() {
+                headers.insert(name.into(), AMQPValue::LongString(value.into()));
+            }
+            properties = properties.with_headers(headers);
         }
         Ok(Message { routing_key, properties, body })
     }
@@ -122,9 +129,9 @@ impl Publisher {
     }
 
     /// Hands one event to the client, over a channel that works.
-    async fn send(&self, open: &mut Open, event: &Event) -> Result<Sent, Failure> {
+    async fn send(&self, open: &mut Open, item: &Item) -> Result<Sent, Failure> {
         self.channel(open).await?;
-        let message = self.message(event)?;
+        let message = self.message(item)?;
         let options =
             BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
         let deadline = Instant::now() + self.settings.timeout.0;
@@ -223,7 +230,7 @@ impl Backend for Publisher {
         while let Some(turn) = window.next() {
             match turn {
                 Turn::Send(index) => {
-                    let sent = self.send(&mut open, &batch[index].event).await;
+                    let sent = self.send(&mut open, &batch[index]).await;
                     window.sent(index, sent);
                 }
                 Turn::Wait(index, sent) => {
@@ -240,6 +247,14 @@ impl Backend for Publisher {
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
         let exchange = &self.settings.exchange;
         self.routing_key(event).map(|key| Some(format!("exchange {exchange}, routing key {key}")))
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("rabbitmq", self.settings.exchange.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        queues::watched(&self.settings, &self.uri, &self.address)
     }
 
     async fn close(&mut self) {

@@ -3,14 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use redis::aio::MultiplexedConnection;
-use redis::{
-    AsyncConnectionConfig, Client, ClientTlsConfig, ConnectionAddr, IntoConnectionInfo, RedisResult,
-    TlsCertificates,
-};
+use redis::{Cmd, ConnectionAddr};
 
 use super::place::Place;
 use super::settings::RedisStreams;
+use super::stream::{self, Broken, Files};
+use super::wire::Wire;
 use super::words::{self, Trouble};
 
 /// Who one is there, and where in it one is.
@@ -24,26 +22,24 @@ pub(super) struct Login {
 }
 
 /// Connects, signs in, and has an answer to `PING`.
-pub(super) async fn open(
-    place: &Place,
-    login: &Login,
-    settings: &RedisStreams,
-) -> Result<MultiplexedConnection, Trouble> {
+pub(super) async fn open(place: &Place, login: &Login, settings: &RedisStreams) -> Result<Wire, Trouble> {
     let timeout = settings.timeout();
-    let client = client(place, settings).await?;
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(timeout))
-        .set_response_timeout(Some(timeout));
     let opening = async {
-        let connecting = client.get_multiplexed_async_connection_with_config(&config);
-        let mut connection = connecting.await.map_err(|error| words::no_connection(place, &error))?;
-        sign_in(&mut connection, place, login).await?;
-        Ok(connection)
+        let files = files(place, settings).await?;
+        let connecting = tokio::time::timeout(timeout, stream::connect(&place.address, &files));
+        let late = |_| Broken::Stream(std::io::ErrorKind::TimedOut.into());
+        let stream = connecting.await.map_err(late).flatten().map_err(|broken| match broken {
+            Broken::Stream(error) => words::no_connection(place, &error.into()),
+            Broken::Files(text) => Trouble::Mend(format!("{text}; check ca_file, certificate and key")),
+        })?;
+        let mut wire = Wire::new(stream);
+        sign_in(&mut wire, place, login, timeout).await?;
+        Ok(wire)
     };
     within(timeout * 2, place, opening).await
 }
 
-/// The crate's own limits do not cover all of it (redis-rs#1953).
+/// A limit for all of it: where several things are asked for, each has its own.
 pub(super) async fn within<T>(
     limit: Duration,
     place: &Place,
@@ -52,27 +48,22 @@ pub(super) async fn within<T>(
     tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(words::no_answer(place, limit)))
 }
 
-/// The crate would sign in by itself, and keep the server's words to itself.
-async fn sign_in(
-    connection: &mut MultiplexedConnection,
-    place: &Place,
-    login: &Login,
-) -> Result<(), Trouble> {
-    let (mut pipeline, mut sent) = (redis::pipe(), Vec::new());
-    pipeline.ignore_errors();
+async fn sign_in(wire: &mut Wire, place: &Place, login: &Login, limit: Duration) -> Result<(), Trouble> {
+    let mut commands = Vec::new();
     if let Some(password) = &login.password {
-        pipeline.cmd("AUTH").arg(login.username.as_slice()).arg(password);
-        sent.push("AUTH");
+        commands.push(("AUTH", redis::cmd("AUTH").arg(login.username.as_slice()).arg(password).to_owned()));
     }
     if login.database != 0 {
-        pipeline.cmd("SELECT").arg(login.database);
-        sent.push("SELECT");
+        commands.push(("SELECT", redis::cmd("SELECT").arg(login.database).to_owned()));
     }
-    pipeline.cmd("PING");
-    sent.push("PING");
-    let answers: RedisResult<Vec<RedisResult<String>>> = pipeline.query_async(connection).await;
+    commands.push(("PING", redis::cmd("PING")));
+    let (names, commands): (Vec<&str>, Vec<Cmd>) = commands.into_iter().unzip();
+    let answers = match tokio::time::timeout(limit, wire.ask(&commands)).await {
+        Ok(answers) => answers,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
+    };
     let answers = answers.map_err(|error| words::no_connection(place, &error))?;
-    for (command, answer) in sent.into_iter().zip(answers) {
+    for (command, answer) in names.into_iter().zip(answers) {
         if let Err(error) = answer {
             words::not_signed_in(place, command, login, &error)?;
         }
@@ -80,27 +71,15 @@ async fn sign_in(
     Ok(())
 }
 
-async fn client(place: &Place, settings: &RedisStreams) -> Result<Client, Trouble> {
-    let wrong = |error: redis::RedisError| words::no_connection(place, &error);
-    let info = place.address.clone().into_connection_info().map_err(wrong)?;
-    let info = info.clone().set_redis_settings(info.redis_settings().clone().set_skip_set_lib_name());
-    let own = settings.ca_file.is_some() || settings.certificate.is_some();
-    if !own || !matches!(place.address, ConnectionAddr::TcpTls { .. }) {
-        return Client::open(info).map_err(wrong);
-    }
-    let certificates = certificates(settings).await?;
-    Client::build_with_tls(info, certificates)
-        .map_err(|error| Trouble::Mend(format!("{error}; check ca_file, certificate and key")))
-}
-
 /// Read at each connection: certificates are renewed while the host runs.
-async fn certificates(settings: &RedisStreams) -> Result<TlsCertificates, Trouble> {
-    let root_cert = read("ca_file", settings.ca_file.as_ref()).await?;
+async fn files(place: &Place, settings: &RedisStreams) -> Result<Files, Trouble> {
+    if !matches!(place.address, ConnectionAddr::TcpTls { .. }) {
+        return Ok(Files::default());
+    }
+    let authorities = read("ca_file", settings.ca_file.as_ref()).await?;
     let certificate = read("certificate", settings.certificate.as_ref()).await?;
     let key = read("key", settings.key.as_ref()).await?;
-    let client_tls =
-        certificate.zip(key).map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
-    Ok(TlsCertificates { client_tls, root_cert })
+    Ok(Files { authorities, certificate: certificate.zip(key) })
 }
 
 async fn read(key: &str, path: Option<&PathBuf>) -> Result<Option<Vec<u8>>, Trouble> {
@@ -109,7 +88,7 @@ async fn read(key: &str, path: Option<&PathBuf>) -> Result<Option<Vec<u8>>, Trou
         Trouble::Mend(format!("{key}: cannot read {}: {why}", path.display()))
     };
     let text = tokio::fs::read(path).await.map_err(|error| unreadable(&error, path))?;
-    // The crate takes a file without any for one that trusts nobody.
+    // A file without any would be one that trusts nobody.
     if text.windows(10).any(|window| window == b"-----BEGIN") {
         Ok(Some(text))
     } else {

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldhash::fast::FixedState;
-use redis::{Cmd, Pipeline};
 
 use super::super::template::Template;
 use super::super::{Failure, Item};
 use super::settings::{Layout, RedisStreams};
-use crate::Event;
+use super::wire::{put, put_count};
 use crate::journal::now_ms;
 use crate::protocol::{json, redis as binding};
 
@@ -28,6 +27,9 @@ pub(super) struct Entries {
     /// Streams that were added to since the last trimming by age, which was then.
     touched: HashSet<Arc<str>, FixedState>,
     trimmed: Option<Instant>,
+    /// The arguments before an event's own, for the stream that was added to last.
+    head: (Option<Arc<str>>, Vec<u8>),
+    document: Vec<u8>,
 }
 
 impl Entries {
@@ -40,6 +42,8 @@ impl Entries {
             ttl_seconds: settings.ttl_seconds,
             touched: HashSet::default(),
             trimmed: None,
+            head: (None, Vec::new()),
+            document: Vec::new(),
         }
     }
 
@@ -65,55 +69,101 @@ impl Entries {
         }
     }
 
-    /// A transaction: all of it or nothing, so that order holds also when one command is refused.
-    pub(super) fn pipeline(&mut self, items: &[&Item], streams: &[Result<Arc<str>, Failure>]) -> Pipeline {
-        let mut pipeline = Pipeline::with_capacity(items.len() + 3);
-        pipeline.atomic().ignore_errors();
-        let mut document = Vec::new();
+    /// Writes a transaction, all of it or nothing, so that order holds also when one command is refused. Returns how many
+    /// commands are in it; without any it is left out. `asking` says before it that the stream is on its way there.
+    pub(super) fn transaction(
+        &mut self,
+        items: &[&Item],
+        streams: &[Result<Arc<str>, Failure>],
+        asking: bool,
+        out: &mut Vec<u8>,
+    ) -> usize {
+        let begin = out.len();
+        if asking {
+            command(&[b"ASKING"], out);
+        }
+        command(&[b"MULTI"], out);
+        let mut count = 0;
         for (item, stream) in items.iter().zip(streams) {
             let Ok(stream) = stream else { continue };
-            self.add(&mut pipeline, stream, &item.event, &mut document);
+            self.add(stream, item, out);
+            count += 1;
             if self.ttl_seconds > 0 && !self.touched.contains(stream) {
                 self.touched.insert(Arc::clone(stream));
             }
         }
-        self.trim(&mut pipeline);
-        pipeline
+        count += self.trim(out);
+        if count == 0 {
+            out.truncate(begin);
+        } else {
+            command(&[b"EXEC"], out);
+        }
+        count
     }
 
-    fn add(&self, pipeline: &mut Pipeline, stream: &str, event: &Event, document: &mut Vec<u8>) {
-        // To measure: growing it bit by bit cost more than the rest of the encoding.
-        let mut command = Cmd::with_capacity(16, event.record().len() + stream.len() + 512);
-        command.arg("XADD").arg(stream);
-        if self.max_len > 0 {
-            command.arg("MAXLEN").arg("~").arg(self.max_len);
-        }
-        command.arg("*");
+    fn add(&mut self, stream: &Arc<str>, item: &Item, out: &mut Vec<u8>) {
+        let event = &item.event;
+        let before = if self.max_len > 0 { 6 } else { 3 };
         match self.layout {
             Layout::Event => {
-                document.clear();
-                json::encode(event, document);
-                command.arg("event").arg(&document[..]);
+                // Beside the event, as a transport's headers are. Where attributes are fields the names are taken.
+                let beside: Vec<_> = item.trace_headers().collect();
+                put_count(before + 2 + 2 * beside.len(), out);
+                self.put_head(stream, out);
+                put(b"event", out);
+                self.document.clear();
+                json::encode(event, &mut self.document);
+                put(&self.document, out);
+                for (name, value) in beside {
+                    put(name.as_bytes(), out);
+                    put(value.as_bytes(), out);
+                }
             }
             Layout::Attributes => {
+                put_count(before + 2 * binding::fields(event).count(), out);
+                self.put_head(stream, out);
                 for (name, value) in binding::fields(event) {
-                    command.arg(name).arg(&value[..]);
+                    put(name.as_bytes(), out);
+                    put(&value, out);
                 }
             }
         }
-        pipeline.add_command(command);
+    }
+
+    /// The same for all events of a stream.
+    fn put_head(&mut self, stream: &Arc<str>, out: &mut Vec<u8>) {
+        let (of, head) = &mut self.head;
+        if of.as_ref() != Some(stream) {
+            head.clear();
+            put(b"XADD", head);
+            put(stream.as_bytes(), head);
+            if self.max_len > 0 {
+                put(b"MAXLEN", head);
+                put(b"~", head);
+                put(self.max_len.to_string().as_bytes(), head);
+            }
+            put(b"*", head);
+            *of = Some(Arc::clone(stream));
+        }
+        out.extend_from_slice(head);
     }
 
     /// `XADD` takes only one of `MAXLEN` and `MINID`: age is trimmed by a command of its own, now and then.
-    fn trim(&mut self, pipeline: &mut Pipeline) {
+    fn trim(&mut self, out: &mut Vec<u8>) -> usize {
         let due = self.trimmed.is_none_or(|last| last.elapsed() >= TRIM);
         if self.ttl_seconds == 0 || !due {
-            return;
+            return 0;
         }
         self.trimmed = Some(Instant::now());
-        let oldest = now_ms().saturating_sub(self.ttl_seconds.saturating_mul(1_000));
-        for stream in self.touched.drain() {
-            pipeline.cmd("XTRIM").arg(&*stream).arg("MINID").arg("~").arg(oldest).ignore();
-        }
+        let oldest = now_ms().saturating_sub(self.ttl_seconds.saturating_mul(1_000)).to_string();
+        let streams = self.touched.drain();
+        streams
+            .map(|stream| command(&[b"XTRIM", stream.as_bytes(), b"MINID", b"~", oldest.as_bytes()], out))
+            .count()
     }
+}
+
+fn command(arguments: &[&[u8]], out: &mut Vec<u8>) {
+    put_count(arguments.len(), out);
+    arguments.iter().for_each(|argument| put(argument, out));
 }

@@ -1,11 +1,11 @@
 //! Which server is the one to write to, asked anew at each connection: a failover may be why the last one broke.
 
-use redis::aio::MultiplexedConnection;
-use redis::{ConnectionAddr, RedisResult, Value};
+use redis::{ConnectionAddr, FromRedisValue, RedisError, RedisResult, Value};
 
 use super::connection::{self, Login};
 use super::place::{self, Place, Way};
 use super::settings::RedisStreams;
+use super::wire::Wire;
 use super::words::{self, Trouble};
 
 /// Finds it. `turn` says who is asked first, `stream` what the server must have in a cluster.
@@ -68,14 +68,13 @@ async fn ask_sentinel(
     like: &ConnectionAddr,
     settings: &RedisStreams,
 ) -> Result<Place, Trouble> {
-    let mut connection = connection::open(sentinel, login, settings).await?;
+    let mut wire = connection::open(sentinel, login, settings).await?;
     let asking = async {
-        let mut command = redis::cmd("SENTINEL");
-        command.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let answer: RedisResult<Option<(String, u16)>> = command.query_async(&mut connection).await;
-        answer.map_err(|error| words::no_sentinel(sentinel, &error))
+        let command = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).to_owned();
+        let answers = wire.ask(&[command]).await.and_then(|mut answers| read(answers.pop()));
+        answers.map_err(|error| words::no_sentinel(sentinel, &error))
     };
-    let found = connection::within(settings.timeout() * 2, sentinel, asking).await?;
+    let found: Option<(String, u16)> = connection::within(settings.timeout() * 2, sentinel, asking).await?;
     let (host, port) = found.ok_or_else(|| words::no_master(sentinel, master))?;
     Ok(place::at(&host, port, like))
 }
@@ -86,18 +85,25 @@ async fn ask_node(
     login: &Login,
     settings: &RedisStreams,
 ) -> Result<Place, Trouble> {
-    let mut connection = connection::open(node, login, settings).await?;
+    let mut wire = connection::open(node, login, settings).await?;
     let asking =
-        async { slots(&mut connection, stream).await.map_err(|error| words::no_cluster_node(node, &error)) };
+        async { slots(&mut wire, stream).await.map_err(|error| words::no_cluster_node(node, &error)) };
     let (slot, ranges) = connection::within(settings.timeout() * 2, node, asking).await?;
     let owner = ranges.iter().find_map(|range| owner(range, slot, node));
     owner.ok_or_else(|| words::no_owner(node, slot))
 }
 
-async fn slots(connection: &mut MultiplexedConnection, stream: &str) -> RedisResult<(u16, Vec<Vec<Value>>)> {
-    let mut pipeline = redis::pipe();
-    pipeline.cmd("CLUSTER").arg("KEYSLOT").arg(stream).cmd("CLUSTER").arg("SLOTS");
-    pipeline.query_async(connection).await
+async fn slots(wire: &mut Wire, stream: &str) -> RedisResult<(u16, Vec<Vec<Value>>)> {
+    let slot = redis::cmd("CLUSTER").arg("KEYSLOT").arg(stream).to_owned();
+    let slots = redis::cmd("CLUSTER").arg("SLOTS").to_owned();
+    let mut answers = wire.ask(&[slot, slots]).await?.into_iter();
+    Ok((read(answers.next())?, read(answers.next())?))
+}
+
+/// What an answer says, if there is one.
+pub(super) fn read<T: FromRedisValue>(answer: Option<RedisResult<Value>>) -> RedisResult<T> {
+    let absent = || RedisError::from(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
+    Ok(redis::from_redis_value(answer.ok_or_else(absent)??)?)
 }
 
 /// `[first, last, [host, port, …], replicas…]`

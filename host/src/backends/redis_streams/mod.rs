@@ -3,23 +3,26 @@
 mod connection;
 mod entries;
 mod find;
+mod groups;
 mod place;
 mod publish;
 mod settings;
+mod stream;
+mod wire;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
 use async_trait::async_trait;
-use redis::aio::MultiplexedConnection;
 
 use self::connection::Login;
 use self::entries::Entries;
 use self::place::{Place, Way};
 pub use self::settings::{Cluster, ConnectionPool, Layout, RedisStreams, Sentinel};
+use self::wire::Wire;
 use super::template::Template;
-use super::{Backend, Failure, Item, Outcomes};
+use super::{Backend, Failure, Item, Outcomes, Watched};
 use crate::Event;
 use crate::names::BackendName;
 
@@ -40,10 +43,12 @@ struct Redis {
 
 /// The server that is written to.
 struct Server {
-    connection: MultiplexedConnection,
+    wire: Wire,
     place: Place,
     /// The stream is not quite there yet: each batch must say that it knows (`ASKING`).
     asking: bool,
+    /// Whether an answer may still come.
+    answers: bool,
 }
 
 impl Redis {
@@ -61,8 +66,8 @@ impl Redis {
                 find::server(&self.way, self.turn, self.entries.tag(), &self.login, &self.settings).await?
             }
         };
-        let connection = connection::open(&place, &self.login, &self.settings).await?;
-        Ok(Server { connection, place, asking })
+        let wire = connection::open(&place, &self.login, &self.settings).await?;
+        Ok(Server { wire, place, asking, answers: true })
     }
 }
 
@@ -88,6 +93,14 @@ impl Backend for Redis {
 
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
         self.entries.stream(event).map(|stream| Some(format!("stream {stream}")))
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("redis", self.settings.stream_name.clone())
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        groups::watched(&self.settings, &self.way, &self.login)
     }
 
     async fn close(&mut self) {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::FixedState;
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use redis::{RedisError, RedisResult};
 
 use super::super::{Failure, Item, Outcomes, Receipt};
+use super::find::read;
 use super::place::{self, Place, Way};
+use super::wire::{Answer, EntryId};
 use super::{Redis, Server, words};
 
 /// How soon replicas that were late are asked for again.
@@ -44,12 +44,12 @@ impl Side {
     }
 }
 
-/// What came back for a transaction: an answer for each command, or why there is none; `None` is silence.
-struct Answered {
+/// A transaction that was sent, or is about to be.
+struct UnderWay {
     side: usize,
     part: Vec<usize>,
     streams: Vec<Result<Arc<str>, Failure>>,
-    answers: Result<Vec<RedisResult<String>>, Option<RedisError>>,
+    commands: usize,
 }
 
 impl Redis {
@@ -66,7 +66,7 @@ impl Redis {
         &mut self,
         items: &[&Item],
         streams: Vec<Result<Arc<str>, Failure>>,
-        answers: Vec<RedisResult<String>>,
+        answers: Vec<Answer>,
         place: &Place,
     ) -> Outcomes {
         let mut answers = answers.into_iter();
@@ -78,12 +78,14 @@ impl Redis {
                 return Err(Failure::Held);
             }
             match answer {
-                Some(Ok(id)) => Ok(Receipt::Entry(id)),
-                Some(Err(error)) => {
+                Some(Answer::Added(EntryId { millis, number })) => Ok(Receipt::Entry { millis, number }),
+                Some(Answer::Refused(error)) => {
                     failed.insert(item.key);
                     Err(self.one_refused(place, &stream, &error))
                 }
-                None => Err(Failure::Reconnect(format!("redis at {} left out an answer", place.shown))),
+                Some(Answer::Other) | None => {
+                    Err(Failure::Reconnect(format!("redis at {} left out an answer", place.shown)))
+                }
             }
         };
         items.iter().zip(streams).map(&mut outcome).collect()
@@ -108,32 +110,34 @@ impl Redis {
         }
         let mut outcomes: Outcomes = vec![Err(Failure::Held); batch.len()];
         let mut sides = Side::of(batch, !server.asking);
-        let mut under_way = FuturesUnordered::new();
-        for (number, side) in sides.iter_mut().enumerate() {
-            under_way.extend(self.begin(server, batch, number, side));
-        }
-        while let Some(Answered { side: number, part, streams, answers }) = under_way.next().await {
-            let side = &mut sides[number];
-            let items: Vec<&Item> = part.iter().map(|index| &batch[*index]).collect();
-            match answers {
+        let mut under_way: VecDeque<UnderWay> = (0..sides.len())
+            .filter_map(|number| self.begin(server, batch, number, &mut sides[number]))
+            .collect();
+        while let Some(UnderWay { side: number, part, streams, commands }) = under_way.pop_front() {
+            let failure = match self.answers(server, commands).await {
                 Ok(answers) => {
+                    let items: Vec<&Item> = part.iter().map(|index| &batch[*index]).collect();
                     let answered = self.outcomes(&items, streams, answers, &server.place);
                     for (index, outcome) in part.into_iter().zip(answered) {
                         // What is behind it may be of its key.
-                        side.ended |= outcome.as_ref().is_err_and(Failure::holds_up);
+                        sides[number].ended |= outcome.as_ref().is_err_and(Failure::holds_up);
                         outcomes[index] = outcome;
                     }
+                    under_way.extend(self.begin(server, batch, number, &mut sides[number]));
+                    continue;
                 }
-                Err(error) => {
-                    let failure = self.all_refused(server, &streams, error);
-                    part.into_iter().chain(side.left.drain(..)).for_each(|index| {
-                        outcomes[index] = Err(failure.clone());
-                    });
-                }
+                Err(error) => self.all_refused(server, &streams, error.as_ref()),
+            };
+            let mut refused = vec![(number, part)];
+            if !server.answers {
+                // Nor will there be an answer to what was sent behind it.
+                refused.extend(under_way.drain(..).map(|UnderWay { side, part, .. }| (side, part)));
             }
-            under_way.extend(self.begin(server, batch, number, side));
+            for (number, part) in refused {
+                let rest = part.into_iter().chain(sides[number].left.drain(..));
+                rest.for_each(|index| outcomes[index] = Err(failure.clone()));
+            }
         }
-        drop(under_way);
         if self.settings.replicas > 0
             && outcomes.iter().any(Result::is_ok)
             && let Err(failure) = self.replicated(server).await
@@ -143,41 +147,45 @@ impl Redis {
         outcomes
     }
 
-    /// Sends the next transaction of a side, if there is one, and returns what waits for its answer.
+    /// Writes the next transaction of a side, if there is one. It is sent when an answer is waited for.
     fn begin(
         &mut self,
-        server: &Server,
+        server: &mut Server,
         batch: &[Item],
         number: usize,
         side: &mut Side,
-    ) -> Option<impl Future<Output = Answered> + use<>> {
+    ) -> Option<UnderWay> {
         let part = side.next()?;
         let items: Vec<&Item> = part.iter().map(|index| &batch[*index]).collect();
         let streams = self.entries.streams(&items);
-        let pipeline = self.entries.pipeline(&items, &streams);
-        let (mut connection, asking) = (server.connection.clone(), server.asking);
-        let limit = self.limit();
-        let sending = async move {
-            if pipeline.is_empty() {
-                return Ok(Vec::new());
-            }
-            if asking {
-                redis::cmd("ASKING").exec_async(&mut connection).await?;
-            }
-            pipeline.query_async::<Vec<RedisResult<String>>>(&mut connection).await
+        let commands = self.entries.transaction(&items, &streams, server.asking, server.wire.out());
+        Some(UnderWay { side: number, part, streams, commands })
+    }
+
+    /// Sends what was written, and waits for the answers to the first transaction under way; `None` is silence.
+    async fn answers(&self, server: &mut Server, commands: usize) -> Result<Vec<Answer>, Option<RedisError>> {
+        if commands == 0 {
+            return Ok(Vec::new());
+        }
+        let (wire, before) = (&mut server.wire, usize::from(server.asking));
+        let asking = async {
+            wire.send().await?;
+            wire.transaction(before, commands).await
         };
-        Some(async move {
-            let answers = match tokio::time::timeout(limit, sending).await {
-                Ok(answers) => answers.map_err(Some),
-                Err(_) => Err(None),
-            };
-            Answered { side: number, part, streams, answers }
-        })
+        let answered = tokio::time::timeout(self.limit(), asking).await;
+        let answers: Result<RedisResult<_>, Option<RedisError>> = answered.map_err(|_| None);
+        let answers = answers.and_then(|answers| answers.map_err(Some));
+        // A refusal is an answer, too.
+        let refused = |error: &Option<RedisError>| {
+            error.as_ref().is_some_and(|error| error.clone().into_server_errors().is_some())
+        };
+        server.answers = answers.as_ref().err().is_none_or(refused);
+        answers
     }
 
     /// How long the server may be silent.
     fn limit(&self) -> Duration {
-        self.settings.timeout() * 2
+        self.settings.timeout()
     }
 
     /// What stands for all of a transaction: it was refused, or not answered in time.
@@ -185,23 +193,25 @@ impl Redis {
         &mut self,
         server: &Server,
         streams: &[Result<Arc<str>, Failure>],
-        error: Option<RedisError>,
+        error: Option<&RedisError>,
     ) -> Failure {
         let Some(error) = error else { return silent(&server.place, self.limit()) };
         let stream = streams.iter().flatten().next().map_or("", |stream| stream);
-        self.refused(&server.place, stream, &error)
+        self.refused(&server.place, stream, error)
     }
 
     /// Waits until as many replicas as are set have what was written on this connection.
-    async fn replicated(&mut self, Server { connection, place, .. }: &mut Server) -> Result<(), Failure> {
+    async fn replicated(&mut self, Server { wire, place, .. }: &mut Server) -> Result<(), Failure> {
         let (wanted, limit) = (self.settings.replicas, self.settings.timeout());
         // It shall answer before the connection's own limit does.
         let patience = u64::try_from(limit.as_millis() / 2).unwrap_or(u64::MAX);
-        let mut command = redis::cmd("WAIT");
-        command.arg(wanted).arg(patience);
-        let waiting = command.query_async::<u32>(connection);
-        let have = match tokio::time::timeout(limit * 2, waiting).await {
-            Ok(Ok(have)) => have,
+        let command = redis::cmd("WAIT").arg(wanted).arg(patience).to_owned();
+        let waiting = wire.ask(std::slice::from_ref(&command));
+        let have: u32 = match tokio::time::timeout(limit * 2, waiting).await {
+            Ok(Ok(mut answers)) => match read(answers.pop()) {
+                Ok(have) => have,
+                Err(error) => return Err(self.refused(place, "", &error)),
+            },
             Ok(Err(error)) => return Err(self.refused(place, "", &error)),
             Err(_) => return Err(silent(place, limit * 2)),
         };

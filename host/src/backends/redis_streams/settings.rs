@@ -8,10 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::template::Template;
-use super::super::{Settings, Target, without_credentials};
+use super::super::{CONSUMERS_INTERVAL, Settings, Target, without_credentials};
 use super::Redis;
 use super::connection::Login;
 use super::place::{self, Place, Way};
+use crate::config::units::Span;
 use crate::names::BackendName;
 
 /// `events.redis_streams`
@@ -62,6 +63,10 @@ pub struct RedisStreams {
     pub replicas: u32,
     /// The connection.
     pub connection_pool: ConnectionPool,
+    /// Consumer groups of the stream whose lag is shown. Where `stream_name` is made of attributes, `stream/group`.
+    pub consumers: Vec<String>,
+    /// How often they are looked at.
+    pub consumers_interval: Span,
 }
 
 /// `events.redis_streams.layout`
@@ -137,6 +142,8 @@ impl Default for RedisStreams {
             cluster: None,
             replicas: 0,
             connection_pool: ConnectionPool::default(),
+            consumers: Vec::new(),
+            consumers_interval: CONSUMERS_INTERVAL,
         }
     }
 }
@@ -202,6 +209,12 @@ impl RedisStreams {
         let tls = matches!(address, ConnectionAddr::TcpTls { .. })
             || self.sentinel.iter().flat_map(|it| &it.nodes).any(|node| node.starts_with("rediss://"));
         let files = [("ca_file", &self.ca_file), ("certificate", &self.certificate), ("key", &self.key)];
+        let plain = Template::parse(&self.stream_name).is_ok_and(|template| template.fixed().is_some());
+        if let Some(name) = self.consumers.iter().find(|name| !plain && !name.contains('/')) {
+            return Err(format!(
+                "consumers: {name:?} is a group of no stream, as stream_name has several; write it like the-stream/{name}"
+            ));
+        }
         match files.into_iter().find(|(_, file)| file.is_some()) {
             Some((key, _)) if !tls => {
                 Err(format!("{key} is set, and url has no TLS; write the url with rediss://"))

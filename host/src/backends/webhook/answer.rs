@@ -13,10 +13,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// The outcome of a request, by its status.
 pub(super) fn verdict(address: &str, status: StatusCode, headers: &HeaderMap) -> Result<Receipt, Failure> {
+    if status.is_success() {
+        return Ok(Receipt::Status(status.as_u16()));
+    }
     let answered = format!("{address} answered {status}");
     let asked = headers.get(header::RETRY_AFTER).map(retry_after);
     match (status.as_u16(), asked) {
-        (200..=299, _) => Ok(Receipt::Status(status.as_u16())),
         (429 | 503, Some(pause)) => Err(Failure::BackOff(pause, answered)),
         (408 | 425 | 429 | 500.., _) => Err(Failure::Retry(answered)),
         (300..=399, _) => Err(Failure::Reject(format!(

@@ -1,17 +1,17 @@
 //! One url: requests for events, in order per key.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use bytes::Bytes;
+use foldhash::fast::FixedState;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::signature::{Signer, message_id};
 use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
-use crate::Event;
 use crate::backends::parts::Parts;
 use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost, untrusted};
 use crate::protocol::{http, json};
@@ -59,28 +59,42 @@ impl Receiver {
         }
     }
 
-    async fn post_event(&self, event: &Event) -> Result<Receipt, Failure> {
-        let (headers, body) = match self.mode {
+    async fn post_event(&self, item: &Item) -> Result<Receipt, Failure> {
+        let event = &item.event;
+        let (mut headers, body) = match self.mode {
             WebhookMode::Binary => http::encode_binary_as(event, self.encoding),
             WebhookMode::Structured => {
                 let mut document = Vec::new();
                 json::encode(event, &mut document);
                 (content_type("application/cloudevents+json; charset=utf-8"), document.into())
             }
-            WebhookMode::Batched => return self.post_batch(&[event]).await,
+            WebhookMode::Batched => return self.post_batch(std::slice::from_ref(item)).await,
         };
-        self.post(&message_id(event.id()), headers, body).await
+        go_on(item, &mut headers);
+        self.post(|| message_id(event.id()), headers, body).await
     }
 
-    async fn post_batch(&self, events: &[&Event]) -> Result<Receipt, Failure> {
+    async fn post_batch(&self, items: &[Item]) -> Result<Receipt, Failure> {
         let mut document = Vec::new();
-        json::encode_batch(events.iter().copied(), &mut document);
-        let headers = content_type("application/cloudevents-batch+json; charset=utf-8");
-        let first = events.first().map(|event| message_id(event.id())).unwrap_or_default();
-        self.post(&format!("{first}+{}", events.len() - 1), headers, document.into()).await
+        json::encode_batch(items.iter().map(|item| &item.event), &mut document);
+        let mut headers = content_type("application/cloudevents-batch+json; charset=utf-8");
+        // A request has one place for a trace; of several events each has its own in its attributes.
+        if let [item] = items {
+            go_on(item, &mut headers);
+        }
+        let id = || {
+            let first = items.first().map(|item| message_id(item.event.id())).unwrap_or_default();
+            format!("{first}+{}", items.len() - 1)
+        };
+        self.post(id, headers, document.into()).await
     }
 
-    async fn post(&self, id: &str, mut headers: HeaderMap, body: Bytes) -> Result<Receipt, Failure> {
+    async fn post(
+        &self,
+        id: impl FnOnce() -> String,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Receipt, Failure> {
         if self.gone.load(Ordering::Relaxed) {
             return Err(self.wants_no_more());
         }
@@ -113,42 +127,70 @@ impl Receiver {
         ))
     }
 
-    /// The events of one key one after the other, up to the first that fails.
-    async fn post_key(&self, batch: &[Item], indices: Vec<usize>) -> Vec<(usize, Result<Receipt, Failure>)> {
-        let mut outcomes = Vec::with_capacity(indices.len());
-        let mut failed = false;
-        for index in indices {
-            let outcome =
-                if failed { Err(Failure::Held) } else { self.post_event(&batch[index].event).await };
-            // A rejected event is out of the way; the next of its key may go.
-            failed |= outcome.as_ref().is_err_and(Failure::holds_up);
-            outcomes.push((index, outcome));
+    /// The events of one key after the other from the first that nobody has begun with, key by key until none is left.
+    async fn post_in_turn(&self, batch: &[Item], keys: &Keys) -> Vec<(usize, Result<Receipt, Failure>)> {
+        let mut outcomes = Vec::new();
+        while let Some(first) = keys.begin() {
+            let (mut at, mut failed) = (Some(first), false);
+            while let Some(index) = at {
+                let outcome = if failed { Err(Failure::Held) } else { self.post_event(&batch[index]).await };
+                // A rejected event is out of the way; the next of its key may go.
+                failed |= outcome.as_ref().is_err_and(Failure::holds_up);
+                outcomes.push((index, outcome));
+                at = keys.behind[index];
+            }
         }
         outcomes
     }
 
     /// Each key after its order, several keys at once.
     async fn post_keys(&self, batch: &[Item]) -> Outcomes {
-        let mut keys: Vec<Vec<usize>> = Vec::new();
-        let mut place = HashMap::new();
-        for (index, item) in batch.iter().enumerate() {
-            let key = *place.entry(item.key).or_insert_with(|| {
-                keys.push(Vec::new());
-                keys.len() - 1
-            });
-            keys[key].push(index);
-        }
+        let keys = Keys::of(batch);
         let mut outcomes: Outcomes = vec![Err(Failure::Held); batch.len()];
-        let mut waiting = keys.into_iter();
-        let mut running: FuturesUnordered<_> =
-            waiting.by_ref().take(self.concurrency).map(|indices| self.post_key(batch, indices)).collect();
+        let several = (0..self.concurrency.min(batch.len())).map(|_| self.post_in_turn(batch, &keys));
+        let mut running: FuturesUnordered<_> = several.collect();
         while let Some(finished) = running.next().await {
-            for (index, outcome) in finished {
-                outcomes[index] = outcome;
-            }
-            running.extend(waiting.next().map(|indices| self.post_key(batch, indices)));
+            finished.into_iter().for_each(|(index, outcome)| outcomes[index] = outcome);
         }
         outcomes
+    }
+}
+
+/// Tells the receiver which span to go on with (W3C Trace Context 3).
+fn go_on(item: &Item, headers: &mut HeaderMap) {
+    for (name, value) in item.trace_headers() {
+        // What the event's own `tracestate` holds may be no header's value.
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// The keys of a batch, in the order of their first events.
+struct Keys {
+    firsts: Vec<usize>,
+    /// How many of them were begun with.
+    begun: AtomicUsize,
+    /// The next event of the same key, behind each event.
+    behind: Vec<Option<usize>>,
+}
+
+impl Keys {
+    fn of(batch: &[Item]) -> Self {
+        let (mut firsts, mut behind) = (Vec::new(), vec![None; batch.len()]);
+        let mut last: HashMap<u64, usize, FixedState> = HashMap::default();
+        for (index, item) in batch.iter().enumerate() {
+            match last.insert(item.key, index) {
+                Some(before) => behind[before] = Some(index),
+                None => firsts.push(index),
+            }
+        }
+        Self { firsts, begun: AtomicUsize::new(0), behind }
+    }
+
+    /// The first event of the next key.
+    fn begin(&self) -> Option<usize> {
+        self.firsts.get(self.begun.fetch_add(1, Ordering::Relaxed)).copied()
     }
 }
 
@@ -173,8 +215,7 @@ impl Backend for Receiver {
         }
         let mut parts = Parts::new(batch, REQUEST);
         while let Some(part) = parts.next() {
-            let events: Vec<&Event> = part.iter().map(|item| &item.event).collect();
-            let outcomes = match self.post_batch(&events).await {
+            let outcomes = match self.post_batch(part).await {
                 // One that is hopeless must not take the others with it.
                 Err(Failure::Reject(_)) if part.len() > 1 => self.post_keys(part).await,
                 outcome => vec![outcome; part.len()],
@@ -182,6 +223,10 @@ impl Backend for Receiver {
             parts.settle(outcomes);
         }
         parts.outcomes()
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        ("http", self.address.clone())
     }
 
     fn rate(&self) -> Option<f64> {

@@ -27,17 +27,18 @@ impl Signer {
     }
 
     /// Signs a body. The id is the event's own, so that a receiver knows a second try by it.
-    pub(super) fn sign(&self, id: &str, body: &[u8], headers: &mut HeaderMap) {
+    pub(super) fn sign(&self, id: impl FnOnce() -> String, body: &[u8], headers: &mut HeaderMap) {
         if self.keys.is_empty() {
             return;
         }
+        let id = id();
         let timestamp = (now_ms() / 1_000).to_string();
         let signed = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body].concat();
         let signature =
             |key: &Vec<u8>| format!("v1,{}", STANDARD.encode(hmac_sha256::HMAC::mac(&signed, key)));
         let signatures: Vec<_> = self.keys.iter().map(signature).collect();
         for (name, value) in [
-            ("webhook-id", id),
+            ("webhook-id", &id),
             ("webhook-timestamp", &timestamp),
             ("webhook-signature", &signatures.join(" ")),
         ] {
@@ -63,7 +64,7 @@ mod tests {
         let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBk="];
         let signer = Signer::new(&secrets.map(str::to_owned)).unwrap();
         let mut headers = HeaderMap::new();
-        signer.sign("evt_1", b"{\"a\":1}", &mut headers);
+        signer.sign(|| "evt_1".into(), b"{\"a\":1}", &mut headers);
         for secret in secrets {
             Webhook::new(secret).unwrap().verify(b"{\"a\":1}", &headers).unwrap();
             assert!(Webhook::new(secret).unwrap().verify(b"{\"a\":2}", &headers).is_err());

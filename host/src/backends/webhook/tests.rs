@@ -212,7 +212,7 @@ async fn requests_are_signed_and_headers_may_be_raw() {
         ..Webhook::default()
     });
     let event = Event::builder("1", "s", "t").subject("Žlutý kůň").build().unwrap();
-    let outcomes = target.backend.publish(&[crate::backends::Item { event, key: 0 }]).await;
+    let outcomes = target.backend.publish(&[crate::backends::Item { event, key: 0, trace: None }]).await;
     assert!(outcomes[0].is_ok(), "{outcomes:?}");
     let headers = server.requests.lock().remove(0);
     assert_eq!(headers["ce-subject"].as_bytes(), "Žlutý kůň".as_bytes());

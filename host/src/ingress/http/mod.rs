@@ -37,13 +37,14 @@ impl HttpIngress {
     }
 }
 
-/// Listens and serves until `stop`.
+/// Listens and serves until `stop`. Where nothing is `traced`, nobody is told of a request's trace.
 ///
 /// # Errors
 /// Why it cannot listen there or with that certificate, and the mend.
 pub async fn serve(
     settings: &settings::Host,
     intake: Arc<dyn Intake>,
+    traced: bool,
     stop: CancellationToken,
 ) -> Result<HttpIngress, String> {
     let listen = settings.listen;
@@ -57,7 +58,7 @@ pub async fn serve(
         read_timeout: settings.http.read_timeout.0,
         drain: DRAIN,
     };
-    let service = Arc::new(Service::new(&settings.http, intake));
+    let service = Arc::new(Service::new(&settings.http, intake, traced));
     let task = tokio::spawn(listener::serve(socket, service, tls, limits, stop));
     Ok(HttpIngress { local_addr, task })
 }

@@ -12,13 +12,14 @@ use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use tokio::sync::Semaphore;
 
-use super::super::Intake;
 use super::super::problem::Problem;
+use super::super::{Arrived, Intake};
 use super::credentials::Credentials;
 use crate::Event;
 use crate::config::settings;
 use crate::listener;
 use crate::protocol::http::decode;
+use crate::trace::{self, Carried};
 
 const PATH: &str = "/events";
 /// What is set aside at once for a body that says its length, in bytes.
@@ -33,10 +34,12 @@ pub(super) struct Service {
     max_batch: usize,
     read_timeout: Duration,
     origins: Vec<String>,
+    /// Whether anybody asks for the trace that a request belongs to.
+    traced: bool,
 }
 
 impl Service {
-    pub(super) fn new(settings: &settings::Http, intake: Arc<dyn Intake>) -> Self {
+    pub(super) fn new(settings: &settings::Http, intake: Arc<dyn Intake>, traced: bool) -> Self {
         Self {
             intake,
             credentials: Credentials::new(settings),
@@ -45,6 +48,7 @@ impl Service {
             max_batch: settings.max_batch,
             read_timeout: settings.read_timeout.0,
             origins: settings.allowed_origins.clone(),
+            traced,
         }
     }
 
@@ -69,12 +73,13 @@ impl Service {
     }
 
     async fn post(&self, request: Request<Incoming>) -> Result<(), Problem> {
+        let carried = self.traced.then(|| carried(request.headers())).flatten();
         let events = self.events(request).await;
         let events = events.inspect_err(|problem| self.intake.refused(problem.name(), 1))?;
         if events.is_empty() {
             return Ok(());
         }
-        self.intake.accept(events).await.map_err(Problem::from)
+        self.intake.accept(Arrived { events, ingress: "http", carried }).await.map_err(Problem::from)
     }
 
     async fn events(&self, request: Request<Incoming>) -> Result<Vec<Event>, Problem> {
@@ -166,6 +171,12 @@ impl listener::Service for Service {
     fn cut_off(&self, _from: SocketAddr, why: &str) {
         tracing::debug!("a connection was cut off: {why}");
     }
+}
+
+/// The trace that the request belongs to (W3C Trace Context 3).
+fn carried(headers: &HeaderMap) -> Option<Carried> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    Carried::read(text(trace::PARENT)?, text(trace::STATE))
 }
 
 /// Compressed bodies are not taken: their size is not known before they are unpacked.

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::Event;
 use crate::config::units::{Size, Span};
-use crate::ingress::Refusal;
+use crate::ingress::{Arrived, Refusal};
 
 #[derive(Default)]
 struct Basket {
@@ -21,11 +21,11 @@ struct Basket {
 
 #[async_trait]
 impl Intake for Basket {
-    async fn accept(&self, events: Vec<Event>) -> Result<(), Refusal> {
+    async fn accept(&self, arrived: Arrived) -> Result<(), Refusal> {
         if let Some(refusal) = self.refusal.lock().clone() {
             return Err(refusal);
         }
-        self.events.lock().extend(events);
+        self.events.lock().extend(arrived.events);
         Ok(())
     }
 
@@ -46,7 +46,7 @@ impl Server {
         change(&mut settings.http);
         let (basket, stop) = (Arc::new(Basket::default()), CancellationToken::new());
         let intake: Arc<dyn Intake> = basket.clone();
-        let ingress = serve(&settings, intake, stop.clone()).await.unwrap();
+        let ingress = serve(&settings, intake, false, stop.clone()).await.unwrap();
         Self { basket, ingress, stop }
     }
 

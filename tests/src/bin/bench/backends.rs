@@ -10,6 +10,8 @@ use lapin::options::QueuePurgeOptions;
 use stagewire_tests::brokers::nats::Rules;
 use stagewire_tests::brokers::{self, Broker, Content};
 use stagewire_tests::load::Load;
+use stagewire_tests::process::all_cpu;
+use stagewire_tests::wire::{self, Connection};
 use stagewire_tests::{Host, JetStream, Kafka, RabbitMq, Redis, arrival, places};
 use tokio::process::Command;
 
@@ -106,14 +108,15 @@ async fn host(kind: &str, config: &str) -> Host {
 
 /// Rounds of both in turn, and their medians.
 async fn side_by_side(host: &Host, hand: &Hand<'_>, bound: &str, after: impl AsyncFn()) {
-    let (mut rates, mut costs) = ([Vec::new(), Vec::new()], [Vec::new(), Vec::new()]);
+    let [mut rates, mut costs, mut rests] = [const { [const { Vec::new() }; 2] }; 3];
     saturated(host, Duration::from_millis(500)).await;
     for _ in 0..ROUNDS {
         for side in 0..2 {
-            let Round { cpu, rate } =
+            let Round { cpu, rate, rest } =
                 if side == 0 { saturated(host, ROUND).await } else { by_hand(hand).await };
             rates[side].push(rate);
             costs[side].push(cpu);
+            rests[side].push(rest);
             after().await;
         }
     }
@@ -121,17 +124,24 @@ async fn side_by_side(host: &Host, hand: &Hand<'_>, bound: &str, after: impl Asy
     let both = |[host, hand]: [Vec<f64>; 2]| [("host", median(host)), ("by hand", median(hand))];
     compare(kind, "/s", both(rates), bound);
     compare("", "µs CPU an event", both(costs), "for information");
+    // With the host there is a sender more; the broker, and what the system does for either, are on both sides.
+    compare("", "µs of others", both(rests), "load, broker, system");
 }
 
 /// A round of as much load as the host's one backend takes, until all of it is confirmed.
 pub(crate) async fn saturated(host: &Host, length: Duration) -> Round {
     let before = arrival::done_with(host).await;
     let done = Arc::new(AtomicU64::new(0));
-    let (cpu, begin) = (host.process().cpu(), Instant::now());
+    let (cpu, all, begin) = (host.process().cpu(), all_cpu(), Instant::now());
     let load = batches(host.ingress()).ahead_of(Arc::clone(&done), AHEAD).start();
+    // Over one connection: what is looked at so often shall cost little.
+    let address = host.admin_address().to_string();
+    let asking = wire::request("GET", "/api/v1/status", &[("host", &address)], b"");
+    let mut admin = Connection::open(host.admin_address()).await.expect("the admin API can be reached");
     let watching = async {
         loop {
-            done.store(arrival::done_with(host).await - before, Ordering::Relaxed);
+            let status = admin.exchange(&asking).await.expect("the admin API answers").json();
+            done.store(arrival::done_in(&status) - before, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -142,8 +152,10 @@ pub(crate) async fn saturated(host: &Host, length: Duration) -> Round {
     arrival::has_done(host, before + report.acknowledged).await;
     let elapsed = begin.elapsed().as_secs_f64();
     let cpu = host.process().cpu().saturating_sub(cpu);
+    let rest = all_cpu().saturating_sub(all + cpu);
     let events = report.acknowledged as f64;
-    Round { cpu: cpu.as_secs_f64() * 1e6 / events, rate: events / elapsed }
+    let each = |time: Duration| time.as_secs_f64() * 1e6 / events;
+    Round { cpu: each(cpu), rest: each(rest), rate: events / elapsed }
 }
 
 /// Batches of events of many documents, each of them an ordering key.
@@ -159,6 +171,6 @@ async fn by_hand(Hand { kind, target, name }: &Hand<'_>) -> Round {
     assert!(output.status.success(), "the producer ended with {}", output.status);
     let said = String::from_utf8_lossy(&output.stdout);
     let figures: Vec<f64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    let [events, micros, cpu] = figures[..] else { panic!("the producer said {said:?}") };
-    Round { cpu: cpu / events, rate: events * 1e6 / micros }
+    let [events, micros, cpu, rest] = figures[..] else { panic!("the producer said {said:?}") };
+    Round { cpu: cpu / events, rest: rest / events, rate: events * 1e6 / micros }
 }

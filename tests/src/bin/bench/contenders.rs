@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use stagewire_tests::load::Load;
-use stagewire_tests::process::{Process, free_port};
+use stagewire_tests::process::{Process, all_cpu, free_port};
 use stagewire_tests::redis::Stream;
 use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, Redis, places, wire};
@@ -32,6 +32,8 @@ pub(crate) struct Contender {
 pub(crate) struct Round {
     /// Microseconds of processor time an event.
     pub(crate) cpu: f64,
+    /// The same of all else that runs on this machine.
+    pub(crate) rest: f64,
     /// Events a second, until the last of them was in the stream.
     pub(crate) rate: f64,
 }
@@ -80,19 +82,32 @@ impl Contender {
         }
     }
 
+    /// Where its admin API is.
+    ///
+    /// # Panics
+    /// If it has none.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        match &self.program {
+            Program::Host(host) => host.admin_address(),
+            Program::Forwarder(_) => panic!("the forwarder has no admin API"),
+        }
+    }
+
     /// One round of load, counted until its last event is in the stream.
     pub(crate) async fn round(&self, load: impl Fn(Load) -> Load) -> Round {
         let before = self.stream.added().await;
         let warm = load(Load::on(self.to)).run(WARM_UP).await;
         self.has_added(before + warm.acknowledged).await;
-        let (cpu, begin) = (self.process().cpu(), Instant::now());
+        let (cpu, all, begin) = (self.process().cpu(), all_cpu(), Instant::now());
         let report = load(Load::on(self.to)).run(ROUND).await;
         self.has_added(before + warm.acknowledged + report.acknowledged).await;
         let (cpu, elapsed) = (self.process().cpu().saturating_sub(cpu), begin.elapsed());
         assert_eq!(report.failures(), 0, "requests failed: {:?}", report.statuses);
         #[allow(clippy::cast_precision_loss)] // Counts stay far below 2^52.
         let events = report.acknowledged as f64;
-        Round { cpu: cpu.as_secs_f64() * 1e6 / events, rate: events / elapsed.as_secs_f64() }
+        let each = |time: Duration| time.as_secs_f64() * 1e6 / events;
+        let rest = all_cpu().saturating_sub(all + cpu);
+        Round { cpu: each(cpu), rest: each(rest), rate: events / elapsed.as_secs_f64() }
     }
 
     async fn has_added(&self, count: u64) {
