@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::facts::{Health, ask, bytes};
+use super::facts::{Health, bytes};
 use super::paint::{Paint, one_line};
 use super::{AdminAddress, Failure, Outcome, block_on, say};
 use crate::Event;
@@ -218,7 +218,8 @@ impl Tail {
         let mut next = self.first().await?;
         loop {
             let path = format!("/api/v1/events?from={next}&limit={PAGE}&outcome=true");
-            let events: Vec<Value> = serde_json::from_str(&ask(&self.host, &path).await?)?;
+            let events: Vec<Value> =
+                serde_json::from_str(&self.host.ask(reqwest::Method::GET, &path).await?)?;
             let mut waits = events.is_empty();
             for event in &events {
                 let seen = Seen::deserialize(event)?;
@@ -251,7 +252,7 @@ impl Tail {
             return Ok(from);
         }
         let path = format!("/api/v1/events?limit={before}");
-        let latest: Vec<Seen> = serde_json::from_str(&ask(&self.host, &path).await?)?;
+        let latest: Vec<Seen> = serde_json::from_str(&self.host.ask(reqwest::Method::GET, &path).await?)?;
         Ok(latest.last().map_or(0, |oldest| oldest.offset))
     }
 }

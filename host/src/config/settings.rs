@@ -467,10 +467,10 @@ impl Default for Admin {
 #[serde(deny_unknown_fields)]
 pub struct AdminToken {
     /// Whose it is: what the audit log calls them.
-    #[schemars(example = "ops")]
+    #[schemars(example = &"ops")]
     pub name: String,
     /// The secret, of 16 characters at least; `${ADMIN_TOKEN}` takes it from the environment.
-    #[schemars(example = "${ADMIN_TOKEN}")]
+    #[schemars(example = &"${ADMIN_TOKEN}")]
     pub token: String,
     /// What it allows.
     pub role: Role,

@@ -368,7 +368,8 @@ mod tests {
         let seen = seen.map(|seen| seen.iter().map(ToString::to_string).collect());
         let lines = loaded.warnings(seen.as_ref()).to_strings();
         // Without the file, which is another each time.
-        let file = lines.first().and_then(|line| line.split_once(".yaml:")).map(|(path, _)| format!("{path}.yaml:"));
+        let file =
+            lines.first().and_then(|line| line.split_once(".yaml:")).map(|(path, _)| format!("{path}.yaml:"));
         file.map_or(String::new(), |file| lines.join("\n").replace(&file, ""))
     }
 

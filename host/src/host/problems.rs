@@ -460,6 +460,7 @@ mod tests {
                 steps: Vec::new(),
                 lanes: vec![lane()],
                 journal: Stats {
+                    full: false,
                     first: 0,
                     next: 100,
                     cursor: 100,
@@ -504,6 +505,7 @@ mod tests {
             self.now.steps.insert(key, counts);
             let said = |reason: &str| Some(Said { at_ms: 1, reason: reason.into() });
             self.steps.push(StepStatus {
+                suspended: false,
                 route: "all".into(),
                 step: 0,
                 plugin: "redact".into(),
@@ -525,6 +527,7 @@ mod tests {
 
     fn lane() -> LaneStatus {
         LaneStatus {
+            emptying: false,
             name: "hook".into(),
             address: "http://hook.example".into(),
             state: State::Up,

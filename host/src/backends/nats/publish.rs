@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::connection::{self, Complaints};
 use super::{MENDED_BY_HAND, Nats, consumers, refusal, subject};
+use crate::Event;
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};

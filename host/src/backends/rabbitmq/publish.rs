@@ -10,6 +10,7 @@ use lapin::{BasicProperties, Channel, Connection, PublisherConfirm};
 use tokio::time::Instant;
 
 use super::{Rabbitmq, connection, queues, refusal};
+use crate::Event;
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};

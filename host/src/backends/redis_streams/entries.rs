@@ -10,6 +10,7 @@ use super::super::template::Template;
 use super::super::{Failure, Item};
 use super::settings::{Layout, RedisStreams};
 use super::wire::{put, put_count};
+use crate::Event;
 use crate::journal::now_ms;
 use crate::protocol::{json, redis as binding};
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::latency::{Latencies, Quantiles};
 use super::pages::Page;
-use crate::cli::facts::{Facts, ask};
+use crate::cli::facts::Facts;
 use crate::cli::tail::Seen;
 use crate::cli::{AdminAddress, Failure};
 use crate::journal::now_ms;
@@ -80,7 +80,7 @@ impl Feed {
 
     async fn ask(&mut self, page: Page) -> Result<Picture, Failure> {
         let (facts, body) = Facts::of(&self.host).await?;
-        self.latencies.note(&ask(&self.host, "/metrics").await?);
+        self.latencies.note(&self.host.ask(reqwest::Method::GET, "/metrics").await?);
         let mut picture = Picture {
             facts,
             status: serde_json::from_str(&body)?,
@@ -89,12 +89,13 @@ impl Feed {
         };
         match page {
             Page::Letters => {
-                picture.letters =
-                    serde_json::from_str(&ask(&self.host, "/api/v1/dead-letters?limit=200").await?)?;
+                picture.letters = serde_json::from_str(
+                    &self.host.ask(reqwest::Method::GET, "/api/v1/dead-letters?limit=200").await?,
+                )?;
             }
             Page::Events => {
                 let path = "/api/v1/events?limit=100&outcome=true";
-                picture.events = serde_json::from_str(&ask(&self.host, path).await?)?;
+                picture.events = serde_json::from_str(&self.host.ask(reqwest::Method::GET, path).await?)?;
             }
             Page::Overview | Page::Routes | Page::Backends | Page::Problems => {}
         }
