@@ -247,13 +247,17 @@ impl Event {
     /// The core attributes that are present, by their CloudEvents names, without `specversion`.
     pub fn core_attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
         // They lie one behind the other: looked at once for all.
-        let text = std::str::from_utf8(&self.record[HEAD..HEAD + self.ends[CORE - 1] as usize]);
-        let text = text.unwrap_or_default();
+        let text = std::str::from_utf8(self.core_bytes()).unwrap_or_default();
         let starts = std::iter::once(0).chain(self.ends);
         let places = CORE_NAMES.iter().zip(starts.zip(self.ends)).filter(|(_, (start, end))| start < end);
         places.map(move |(name, (start, end))| {
             (*name, text.get(start as usize..end as usize).unwrap_or_default())
         })
+    }
+
+    /// The text of all core attributes, one behind the other.
+    pub(crate) fn core_bytes(&self) -> &[u8] {
+        &self.record[HEAD..HEAD + self.ends[CORE - 1] as usize]
     }
 
     fn extension_bytes(&self) -> &[u8] {

@@ -192,6 +192,7 @@ routes:
         (from..from + 12).map(|n| event(&format!("evt-{n}"), "com.example.hello")).collect::<Vec<_>>()
     };
     host.send_all(&events(1)).await;
+    host.has_settled().await;
     let fault = Fault {
         name: "drops-everything",
         kind: "plugin_drops_all",
@@ -210,6 +211,7 @@ routes:
     host.put_settings(&settings("secret.*", "com.example.hallo"));
     host.generation_after(before).await;
     host.send_all(&events(20)).await;
+    host.has_settled().await;
     let fault = Fault {
         name: "no-rule-matches",
         kind: "nothing_matches",

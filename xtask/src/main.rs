@@ -76,7 +76,7 @@ fn run(words: &[&str]) -> Result<()> {
 fn demo(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     guests::build()?;
-    suites::build("dev")?;
+    suites::build()?;
     shell::program("debug", "demo").args(rest).run()
 }
 
@@ -85,7 +85,9 @@ fn bench(rest: &[&str]) -> Result<()> {
     setup::brokers()?;
     toolchains::everything()?;
     guests::build()?;
-    suites::build("release")?;
+    // The collector of traces.
+    setup::python_client()?;
+    suites::build_measured()?;
     // Those of the library alone, without a host.
     let alone = ["plugins", "conditions", "explain"];
     if !alone.iter().any(|name| rest == [*name]) {
@@ -105,13 +107,13 @@ fn soak(rest: &[&str]) -> Result<()> {
     setup::brokers()?;
     setup::toxiproxy()?;
     guests::build()?;
-    suites::build("dev")?;
+    suites::build()?;
     shell::program("debug", "soak").args(rest).run()
 }
 
 fn brokers(rest: &[&str]) -> Result<()> {
     setup::brokers()?;
-    suites::build("dev")?;
+    suites::build()?;
     shell::program("debug", "brokers").args(rest).run()
 }
 

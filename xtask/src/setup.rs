@@ -158,7 +158,7 @@ fn apt(arguments: &[&str]) -> Result<()> {
 }
 
 /// The Python packages that the peer needs.
-fn python_client() -> Result<()> {
+pub(crate) fn python_client() -> Result<()> {
     let wanted = root().join("tests/clients/python/requirements.txt");
     python("the Python client", &target().join("clients/python"), &wanted)
 }

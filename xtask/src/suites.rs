@@ -11,9 +11,18 @@ use crate::{examples, guests, setup};
 /// of shared dependencies are the same everywhere and nothing is compiled twice.
 const WHOLE: [&str; 5] = ["--workspace", "--bins", "--lib", "--tests", "--benches"];
 
-/// Builds all programs of the workspace.
-pub(crate) fn build(profile: &str) -> Result<()> {
-    cargo(&["build", "--profile", profile]).args(WHOLE).run()
+/// What measures, and is measured: the features are the same as of the whole, and no test is compiled a second time.
+const MEASURED: [&str; 8] =
+    ["--workspace", "--bins", "--bench", "plugins", "--bench", "conditions", "--bench", "explain"];
+
+/// Builds all programs of the workspace, and its tests.
+pub(crate) fn build() -> Result<()> {
+    cargo(&["build"]).args(WHOLE).run()
+}
+
+/// Builds in release what the benchmarks need.
+pub(crate) fn build_measured() -> Result<()> {
+    cargo(&["build", "--release"]).args(MEASURED).run()
 }
 
 /// The steps in their order.
@@ -24,7 +33,7 @@ pub(crate) fn run() -> Result<()> {
     steps.step("guests", "cargo xtask guests", guests::build)?;
     steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
     steps.step("lints of guests", "cargo clippy, in plugins/ and tests/guests/", guests::lint)?;
-    steps.step("build", "cargo build --workspace --all-targets", || build("dev"))?;
+    steps.step("build", "cargo build --workspace --all-targets", build)?;
     steps.step("tests of plugins", "cargo test, in plugins/", guests::test)?;
     steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;
     // In one command: the suites alone would be built with other features of shared dependencies.

@@ -188,7 +188,10 @@ impl Writer {
     /// here.
     fn answer(&mut self, mut first: u64, at_ms: u64) {
         let feeds = self.shared.feeds.get().map(Vec::as_slice).unwrap_or_default();
-        let mut shares: Vec<Vec<Accepted>> = feeds.iter().map(|_| Vec::new()).collect();
+        // Somewhat more than an even share: grown bit by bit, it would be copied once more for each doubling.
+        let events: usize = self.waiting.iter().map(|append| append.events.len()).sum();
+        let share = events / feeds.len().max(1) + events.isqrt();
+        let mut shares: Vec<Vec<Accepted>> = feeds.iter().map(|_| Vec::with_capacity(share)).collect();
         let (start, group) = (first, self.shared.ledger.group());
         let mut replies = Vec::with_capacity(self.waiting.len());
         for Append { events, reply } in self.waiting.drain(..) {

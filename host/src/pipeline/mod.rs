@@ -191,56 +191,50 @@ impl Worker {
     }
 
     /// Sends an event along the routes that it takes. Whether there is one.
-    fn set_out(&mut self, snapshot: &Shared, mut accepted: Accepted) -> bool {
-        let Accepted { event, key, at_ms, scope, .. } = &accepted;
+    fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
+        let Accepted { event, key, at_ms, mut owed, scope } = accepted;
         let again = matches!(scope, Scope::Lane(_));
         let mut ways = std::mem::take(&mut self.ways);
-        ways.extend(snapshot.ways(event, *at_ms, scope));
-        if again {
-            ways.retain(|(route, _)| self.was_mine(&snapshot.routes[*route], event, *key));
-        }
+        let mine = |route: usize| !again || self.was_mine(&snapshot.routes[route], &event, key);
+        ways.extend(snapshot.ways(&event, at_ms, &scope).filter(|(route, _)| mine(*route)));
         if !ways.is_empty() || !again {
-            let identity = accepted.owed.identity();
-            self.recorder.routed(identity, event, *at_ms, snapshot.generation, ways.len());
+            self.recorder.routed(owed.identity(), &event, at_ms, snapshot.generation, ways.len());
         }
         let last = ways.pop();
-        for way in ways.drain(..) {
-            let (event, scope) = (accepted.event.clone(), accepted.scope.clone());
-            let one_more = Accepted { event, owed: accepted.owed.share(), scope, ..accepted };
-            self.lead(snapshot, way, one_more);
-        }
-        self.ways = ways;
-        match last {
-            // Nearly always the only one: nothing is shared, and so nothing counted.
-            Some(way) => self.lead(snapshot, way, accepted),
-            // A dead letter whose route has gone stays where it is.
-            None if matches!(accepted.scope, Scope::Route(..)) => {}
-            None => accepted.owed.settle(),
-        }
-        last.is_some()
-    }
-
-    /// Sends an event along one route, from a step on.
-    fn lead(&mut self, snapshot: &Shared, (index, step): (usize, usize), accepted: Accepted) {
-        let Accepted { event, key, at_ms, owed, scope } = accepted;
-        let route = &snapshot.routes[index];
-        let way = self.recorder.spans.set_out(&event, owed.identity(), &route.name, snapshot.generation);
-        let way = if matches!(scope, Scope::Lane(_)) { way.map(Way::once_more) } else { way };
-        let ordered = route.order_by.is_some() && scope == Scope::All && self.handover.workers() > 1;
-        let offset = owed.offset().filter(|_| ordered);
-        let journey = Journey {
+        let journey = |(route, step): (usize, usize), event: Event, owed, scope| Journey {
             snapshot: Arc::clone(snapshot),
-            route: index,
+            route,
             step,
-            key: route.key(&event, key),
+            key: snapshot.routes[route].key(&event, key),
             event,
             at_ms,
             tries: 0,
             owed,
             scope,
-            way,
+            way: None,
         };
-        match offset {
+        for way in ways.drain(..) {
+            self.lead(journey(way, event.clone(), owed.share(), scope.clone()));
+        }
+        self.ways = ways;
+        match last {
+            // Nearly always the only one: nothing is shared, and so nothing counted.
+            Some(way) => self.lead(journey(way, event, owed, scope)),
+            // A dead letter whose route has gone stays where it is.
+            None if matches!(scope, Scope::Route(..)) => {}
+            None => owed.settle(),
+        }
+        last.is_some()
+    }
+
+    /// Begins a journey, by way of the worker that keeps the order of its route, where that may be another.
+    fn lead(&mut self, mut journey: Journey) {
+        let (event, identity, route) = (&journey.event, journey.owed.identity(), journey.route());
+        let way = self.recorder.spans.set_out(event, identity, &route.name, journey.snapshot.generation);
+        journey.way = if matches!(journey.scope, Scope::Lane(_)) { way.map(Way::once_more) } else { way };
+        let ordered =
+            journey.route().order_by.is_some() && journey.scope == Scope::All && self.handover.workers() > 1;
+        match journey.owed.offset().filter(|_| ordered) {
             Some(offset) => self.handover.hand(offset, journey),
             None => self.enter(journey),
         }

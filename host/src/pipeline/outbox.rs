@@ -60,7 +60,9 @@ impl Outbox {
 
     fn flush_lane(&mut self, lane: usize) {
         let Some(snapshot) = self.snapshot.as_ref().filter(|_| !self.lanes[lane].is_empty()) else { return };
-        let group = std::mem::take(&mut self.lanes[lane]);
+        // The next group is likely as large: grown bit by bit, it would be copied eight times.
+        let next = Vec::with_capacity(self.lanes[lane].len());
+        let group = std::mem::replace(&mut self.lanes[lane], next);
         let lane = &snapshot.lanes[lane];
         if let Err(group) = lane.push(group) {
             self.lagging.refused(lane, group);

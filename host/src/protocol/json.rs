@@ -11,6 +11,7 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::scan::Scanner;
 use crate::Event;
 use crate::event::{DataKind, Draft, OwnedValue, Value};
 
@@ -69,11 +70,43 @@ pub fn is_json(content_type: Option<&str>) -> bool {
 /// The first thing that is wrong, and where.
 pub fn decode(document: &Bytes) -> Result<Event, DecodeError> {
     // Looked at as a whole, text need not be checked string by string.
-    let parsed: Parsed<'_> = match std::str::from_utf8(document) {
-        Ok(text) => serde_json::from_str(text),
-        Err(_) => serde_json::from_slice(document),
+    let text = std::str::from_utf8(document).ok();
+    if let Some(event) = text.and_then(|text| scan(text, document)) {
+        return Ok(event);
+    }
+    let parsed: Parsed<'_> = match text {
+        Some(text) => serde_json::from_str(text),
+        None => serde_json::from_slice(document),
     }?;
     parsed.build(document)
+}
+
+/// Reads an event on one line; `None` if anything is wrong with it, or unusual.
+fn scan(text: &str, document: &Bytes) -> Option<Event> {
+    let mut scanner = Scanner::new(text)?;
+    let event = Parsed::scan(&mut scanner)?.build(document).ok()?;
+    scanner.is_at_end().then_some(event)
+}
+
+/// Reads a batch on one line; `None` if anything is wrong with it, or unusual.
+fn scan_batch(text: &str, document: &Bytes) -> Option<Vec<Event>> {
+    let mut scanner = Scanner::new(text)?;
+    scanner.take(b'[')?;
+    let mut events = Vec::new();
+    loop {
+        let begin = scanner.left();
+        events.push(Parsed::scan(&mut scanner)?.build(document).ok()?);
+        if events.len() == 1 {
+            // The others are hardly smaller, and the whole is there.
+            events.reserve_exact(scanner.left() / (begin - scanner.left()).max(1));
+        }
+        match scanner.peek()? {
+            b',' => scanner.take(b',')?,
+            _ => break,
+        }
+    }
+    scanner.take(b']')?;
+    scanner.is_at_end().then_some(events)
 }
 
 /// Reads a batch: a JSON array of events.
@@ -82,7 +115,8 @@ pub fn decode(document: &Bytes) -> Result<Event, DecodeError> {
 /// Everything that is wrong, by index; index 0 for a document that is no array.
 pub fn decode_batch(document: &Bytes) -> Result<Vec<Event>, Vec<(usize, DecodeError)>> {
     let text = std::str::from_utf8(document).ok();
-    if let Some(events) = text.and_then(|text| decode_well_formed(text, document)) {
+    let scanned = text.and_then(|text| scan_batch(text, document));
+    if let Some(events) = scanned.or_else(|| decode_well_formed(text?, document)) {
         return Ok(events);
     }
     let whole = |error: serde_json::Error| vec![(0, DecodeError::from(error))];
@@ -140,7 +174,8 @@ impl<'de> Visitor<'de> for Members<'_> {
 struct Parsed<'a> {
     draft: Draft<'a>,
     specversion: Option<Cow<'a, str>>,
-    data: Option<&'a RawValue>,
+    /// As it is written.
+    data: Option<&'a str>,
     data_base64: Option<Cow<'a, str>>,
     seen: Seen<'a>,
 }
@@ -202,6 +237,56 @@ impl<'a> Seen<'a> {
     }
 }
 
+impl<'a> Parsed<'a> {
+    /// Reads an event that has nothing unusual, as [`EventVisitor`] does.
+    fn scan(scanner: &mut Scanner<'a>) -> Option<Self> {
+        scanner.take(b'{')?;
+        let mut parsed = Self::default();
+        loop {
+            let name = scanner.string()?;
+            scanner.take(b':')?;
+            let member = Member::of(name);
+            if !parsed.seen.is_new(member, name.into()) {
+                return None;
+            }
+            let draft = &mut parsed.draft;
+            match member {
+                Member::SpecVersion => parsed.specversion = Some(scanner.string()?.into()),
+                Member::Id => draft.id = scanner.string()?.into(),
+                Member::Source => draft.source = scanner.string()?.into(),
+                Member::Type => draft.kind = scanner.string()?.into(),
+                Member::Subject => draft.subject = Some(scanner.string()?.into()),
+                Member::Time => draft.time = Some(scanner.string()?.into()),
+                Member::DataContentType => draft.data_content_type = Some(scanner.string()?.into()),
+                Member::DataSchema => draft.data_schema = Some(scanner.string()?.into()),
+                Member::DataBase64 => parsed.data_base64 = Some(scanner.string()?.into()),
+                Member::Data => parsed.data = Some(scanner.value()?),
+                Member::Extension => draft.extensions.push((name.into(), extension(scanner)?)),
+            }
+            match scanner.peek()? {
+                b',' => scanner.take(b',')?,
+                _ => break,
+            }
+        }
+        scanner.take(b'}')?;
+        Some(parsed)
+    }
+}
+
+/// The value of an extension attribute that has nothing unusual.
+fn extension(scanner: &mut Scanner<'_>) -> Option<OwnedValue> {
+    if scanner.peek()? == b'"' {
+        return scanner.string().map(|text| OwnedValue::String(text.to_owned()));
+    }
+    match scanner.value()? {
+        "true" => Some(OwnedValue::Boolean(true)),
+        "false" => Some(OwnedValue::Boolean(false)),
+        // For serde no integer.
+        "-0" => None,
+        number => number.parse().ok().map(OwnedValue::Integer),
+    }
+}
+
 impl Parsed<'_> {
     /// Checks it. Its data becomes a share of the document that it was read from.
     fn build(self, document: &Bytes) -> Result<Event, DecodeError> {
@@ -243,8 +328,7 @@ impl Parsed<'_> {
 }
 
 /// CloudEvents JSON format 3.1.1: a string beside a media type that is not JSON is the text itself.
-fn set_data(draft: &mut Draft<'_>, data: &RawValue, document: &Bytes) -> Result<(), DecodeError> {
-    let raw = data.get();
+fn set_data(draft: &mut Draft<'_>, raw: &str, document: &Bytes) -> Result<(), DecodeError> {
     if raw.starts_with('"') && !is_json(draft.data_content_type.as_deref()) {
         let text: String =
             serde_json::from_str(raw).map_err(|error| DecodeError::at("/data", DecodeError::from(error)))?;
@@ -304,7 +388,7 @@ fn read_member<'de, A: MapAccess<'de>>(
         Member::DataSchema => draft.data_schema = string("dataschema")?,
         Member::DataBase64 => parsed.data_base64 = string("data_base64")?,
         // `null` is a value of its own here, not an absent member.
-        Member::Data => parsed.data = Some(map.next_value()?),
+        Member::Data => parsed.data = Some(map.next_value::<&RawValue>()?.get()),
         Member::Extension => {
             let value = map.next_value_seed(Extension(&name))?;
             draft.extensions.extend(value.map(|value| (name, value)));
@@ -419,9 +503,11 @@ pub fn encode_batch<'a>(events: impl IntoIterator<Item = &'a Event>, out: &mut V
 fn write(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
     out.reserve(event.record().len() + 256);
     out.extend_from_slice(br#"{"specversion":"1.0""#);
+    // They lie one behind the other: looked at once for all.
+    let quoted = if is_plain(event.core_bytes()) { plain } else { string };
     for (name, text) in event.core_attributes() {
         member(name, out);
-        string(text, out);
+        quoted(text, out);
     }
     for (name, value) in event.extensions() {
         member(name, out);
@@ -475,16 +561,24 @@ fn member(name: &str, out: &mut Vec<u8>) {
 }
 
 fn string(text: &str, out: &mut Vec<u8>) {
-    // Nearly all text needs no escape, which many bytes at a time show.
-    let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-    if text.bytes().fold(true, |all, byte| all & plain(byte)) {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+    if is_plain(text.as_bytes()) {
+        plain(text, out);
     } else {
         // A vector takes all that is written.
         let _ = serde_json::to_writer(out, text);
     }
+}
+
+fn plain(text: &str, out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}
+
+/// Whether text needs no escape, as nearly all does: many bytes at a time show it.
+fn is_plain(text: &[u8]) -> bool {
+    let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
+    text.iter().fold(true, |all, byte| all & plain(byte))
 }
 
 /// Leaves white space between tokens out; number text and order stay as they are.
@@ -654,7 +748,58 @@ pub(crate) mod tests {
             )
     }
 
+    /// A document as serde reads it.
+    fn reference(text: &str) -> Option<Event> {
+        let document = Bytes::copy_from_slice(text.as_bytes());
+        let parsed: Parsed<'_> = serde_json::from_slice(&document).ok()?;
+        parsed.build(&document).ok()
+    }
+
+    fn scanned(text: &str) -> Option<Event> {
+        let document = Bytes::copy_from_slice(text.as_bytes());
+        scan(std::str::from_utf8(&document).unwrap(), &document)
+    }
+
+    #[test]
+    fn what_is_unusual_is_left_to_serde() {
+        for members in [
+            r#","subject":"a\"b""#,
+            r#","subject":null"#,
+            ",\n\"subject\":\"a\"",
+            r#","ext":null"#,
+            r#","ext":-0"#,
+            r#","ext":1.5"#,
+            r#","ext":2147483648"#,
+            r#","id":"2""#,
+            r#","subject":7"#,
+            ",",
+            r#","time":"now""#,
+        ] {
+            let text = format!(r#"{{"specversion":"1.0","id":"1","source":"s","type":"t"{members}}}"#);
+            assert_eq!(scanned(&text), None, "{text}");
+        }
+        let text =
+            r#" { "specversion" :"1.0","id":"1","source":"s","type":"t","ext":-5,"data": {"a\n":[1]} } "#;
+        assert!(scanned(text).is_some_and(|event| Some(event) == reference(text)));
+    }
+
     proptest! {
+        #[test]
+        fn what_is_scanned_is_what_serde_reads(event in any_event(), cut in any::<prop::sample::Index>(), byte in "[ -~]") {
+            let mut text = written(&event);
+            if let Some(scanned) = scanned(&text) {
+                prop_assert_eq!(Some(scanned), reference(&text));
+            }
+            // One byte of it is another.
+            let at = cut.index(text.len());
+            if text.is_char_boundary(at) && text.is_char_boundary(at + 1) {
+                text.replace_range(at..=at, &byte);
+                if let Some(scanned) = scanned(&text) {
+                    prop_assert_eq!(Some(scanned), reference(&text));
+                }
+            }
+        }
+
         #[test]
         fn what_goes_out_comes_in_again(event in any_event()) {
             prop_assert_eq!(read(&written(&event)).unwrap(), event.clone());

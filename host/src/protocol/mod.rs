@@ -11,5 +11,6 @@ pub mod kafka;
 pub mod nats;
 #[cfg(feature = "redis_streams")]
 pub mod redis;
+mod scan;
 #[cfg(feature = "cloudevents-sdk")]
 pub mod sdk;
