@@ -295,15 +295,17 @@ pub struct Tracing {
     /// Trace at all. Absent: where an endpoint is named.
     pub enabled: Option<bool>,
     /// The collector: `http://collector:4317`. Over HTTP `/v1/traces` is added where it has no path.
+    #[schemars(example = &"http://collector:4317")]
     pub endpoint: Option<String>,
     /// How it is spoken to (grpc).
     pub protocol: Option<OtlpProtocol>,
     /// Headers of each request, such as a key of the collector's.
     pub headers: BTreeMap<String, String>,
     /// PEM file of the authorities that the collector's certificate is signed by; the system's where absent.
+    #[schemars(example = &"/etc/stagewire/collector-ca.pem")]
     pub ca_file: Option<PathBuf>,
     /// The share of events that is traced, of those that bring no trace of their own (0.01).
-    #[schemars(range(min = 0, max = 1))]
+    #[schemars(range(min = 0, max = 1), example = 0.1)]
     pub sample: Option<f64>,
     /// An event that brings a trace is traced if that one is recorded, and never otherwise (true). While false the share is
     /// taken of all.

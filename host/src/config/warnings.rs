@@ -444,7 +444,7 @@ mod tests {
         insta::assert_snapshot!(warned("
   - { name: rest, otherwise: true, deliver: [stdout] }
   - { name: all, deliver: [local] }
-"), @r#"6:13: route "rest" gets no event: otherwise: is for what no other takes, and "all" takes all of it; leave it out, or narrow the other with match:"#);
+"), @r#"6:13: route "rest" gets no event: otherwise: is for what no other takes, and "all" takes all of it (and 7:13); leave it out, or narrow the other with match:"#);
         let disjoint = "
   - { name: a, match: [{ prefix: { type: com. } }], stop: true, deliver: [local] }
   - { name: b, match: [{ exact: { source: s } }], deliver: [local] }
