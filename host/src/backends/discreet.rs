@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Failure, Item, Outcomes};
+use super::{Backend, Failure, Item, Outcomes, Reading, Watch, Watched};
+use crate::Event;
 use crate::config::secrets;
 
 pub(super) struct Discreet(pub(super) Box<dyn Backend>);
@@ -29,7 +30,32 @@ impl Backend for Discreet {
         self.0.rate()
     }
 
+    fn place(&self, event: &Event) -> Result<Option<String>, String> {
+        // What it is made of is the event's, and the operator's own.
+        self.0.place(event)
+    }
+
+    fn destination(&self) -> (&'static str, String) {
+        let (system, name) = self.0.destination();
+        (system, secrets::hidden(name))
+    }
+
+    fn consumers(&self) -> Option<Watched> {
+        let Watched { interval, watch } = self.0.consumers()?;
+        Some(Watched { interval, watch: Box::new(DiscreetWatch(watch)) })
+    }
+
     async fn close(&mut self) {
         self.0.close().await;
+    }
+}
+
+struct DiscreetWatch(Box<dyn Watch>);
+
+#[async_trait]
+impl Watch for DiscreetWatch {
+    async fn look(&mut self) -> Vec<(String, Result<Reading, String>)> {
+        let readings = self.0.look().await;
+        readings.into_iter().map(|(name, reading)| (name, reading.map_err(secrets::hidden))).collect()
     }
 }
