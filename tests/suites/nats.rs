@@ -100,9 +100,12 @@ async fn a_credentials_file_signs_in() {
     let own = signed(&operator, &operator, &json!({ "type": "operator", "version": 2 }));
     let account_token =
         signed(&operator, &account, &json!({ "type": "account", "version": 2, "limits": all }));
+    // JetStream wants one for the server itself.
+    let system = KeyPair::new_account();
+    let system_token = signed(&operator, &system, &json!({ "type": "account", "version": 2, "limits": all }));
+    let (account_key, system_key) = (account.public_key(), system.public_key());
     let more = format!(
-        "operator: \"{own}\"\nresolver: MEMORY\nresolver_preload {{ {}: \"{account_token}\" }}",
-        account.public_key()
+        "operator: \"{own}\"\nsystem_account: {system_key}\nresolver: MEMORY\nresolver_preload {{ {account_key}: \"{account_token}\", {system_key}: \"{system_token}\" }}"
     );
     let server = Server::start(&Rules { authorization: String::new(), more, sync: Sync::Usual }).await;
     let directory = tempfile::tempdir().expect("a temporary directory can be made");

@@ -36,8 +36,13 @@ pub(crate) fn run() -> Result<()> {
     steps.step("build", "cargo build --workspace --all-targets", build)?;
     steps.step("tests of plugins", "cargo test, in plugins/", guests::test)?;
     steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;
-    // In one command: the suites alone would be built with other features of shared dependencies.
-    steps.cargo("unit tests, suites", &["test", "--workspace", "--lib", "--bins", "--test", "suites"])?;
+    // In one command: the suites alone would be built with other features of shared dependencies. They wait for brokers and
+    // browsers most of the time, so that a core runs more than one.
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).div_ceil(2) * 3;
+    let threads = threads.to_string();
+    let suites =
+        ["test", "--workspace", "--lib", "--bins", "--test", "suites", "--", "--test-threads", &threads];
+    steps.cargo("unit tests, suites", &suites)?;
     steps.step("lints of examples", "cargo xtask examples", examples::lint)?;
     steps.step("tests of examples", "cargo xtask examples", examples::test)?;
     steps.summary();
