@@ -202,11 +202,13 @@ class Outbox:
                 self._refused(entries, answer)
 
     def _delivered(self, entries: Sequence[Entry]) -> None:
+        was_in_trouble = self.pace.in_trouble
         with self._changed:
+            # Before whoever waits for the queue to be empty goes on.
+            self.pace.went_well()
             self._settle(entries)
-        if self.pace.in_trouble:
+        if was_in_trouble:
             logger.warning("Events are sent to %s again; %d wait", self.config.url, len(self._queue))
-        self.pace.went_well()
         if self.log_events and logger.isEnabledFor(logging.INFO):
             for entry in entries:
                 self._log(entry)
