@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde_json::{Value, json};
@@ -14,6 +15,9 @@ use stagewire_tests::{places, wire};
 use tokio::process::Command;
 
 use crate::docs::{blocks, typed};
+
+/// A runtime of ten megabytes is compiled before the host is ready, on a machine that builds plugins beside it.
+const COMPILING: Duration = Duration::from_mins(5);
 
 /// Each version that a page says to install is the one that the set-up installed.
 fn names_what_is_installed(script: &str) {
@@ -50,7 +54,7 @@ async fn followed(language: &str) {
     demo.has(&["kept"]).await;
     let before = demo.generation().await;
     typed(change, &project, &environment).await;
-    until_true("the new build is in force", PATIENCE, async || demo.generation().await > before).await;
+    until_true("the new build is in force", COMPILING, async || demo.generation().await > before).await;
     typed(send_again, &demo.directory, &environment).await;
     demo.has(&["kept", "now-kept"]).await;
 }
@@ -80,7 +84,7 @@ impl Demo {
             .stderr(errors)
             .kill_on_drop(true);
         let demo = Self { directory, ingress, admin, _process: command.spawn().expect("the host starts") };
-        until_true("the host is ready", PATIENCE, async || {
+        until_true("the host is ready", COMPILING, async || {
             wire::send(demo.admin, "GET", "/readyz", &[], b"").await.is_ok_and(|answer| answer.status == 200)
         })
         .await;
