@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod backends;
 pub mod cli;
+mod clock;
 pub mod config;
 pub mod delivery;
 pub mod event;

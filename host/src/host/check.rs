@@ -9,7 +9,8 @@ use crate::config::{self, Settings};
 use crate::plugins::{Buckets, Engine};
 use crate::telemetry::Metrics;
 
-/// Loads plugins, starts steps, runs the cases beside plugins and reads the settings of backends; connects to nothing. Blocks.
+/// Loads plugins, starts steps, runs the cases beside plugins and reads the settings of the dead letters' backend; connects to
+/// nothing. Those of the other backends are [`config::Loaded::check_backends`]', which knows their places. Blocks.
 ///
 /// # Errors
 /// Every problem at once, each a sentence that names what it is about, and the mend.
@@ -20,9 +21,6 @@ pub fn check(settings: &Settings) -> Result<Candidate, Vec<String>> {
     let mut problems = prepared.as_ref().err().cloned().unwrap_or_default();
     let enabled = settings.events.as_ref().is_some_and(|events| events.enabled);
     // Of a host that publishes nothing no backend is opened.
-    for spec in config::backends(settings).into_iter().filter(|_| enabled) {
-        problems.extend(lanes::open(&spec, &settings.host.data).err());
-    }
     if let Some(spec) = config::dead_letter_backend(settings).filter(|_| enabled) {
         problems.extend(lanes::open_letters(&spec, &settings.host.data).err());
     }

@@ -417,7 +417,6 @@ fn span(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
     use std::sync::Arc;
     use std::time::Instant;
 
@@ -443,17 +442,8 @@ mod tests {
             let now = Instant::now();
             let long_ago = now.checked_sub(Duration::from_secs(60)).unwrap();
             let then = Totals {
-                at: now.checked_sub(Duration::from_secs(10)).unwrap(),
-                received: 0,
-                refused: 0,
-                unmatched: 0,
-                dropped_by_rule: 0,
-                letters: 0,
-                left_out: 0,
-                routes: HashMap::new(),
-                steps: HashMap::new(),
                 at_swap: Arc::new(AtSwap { at: long_ago, ..AtSwap::nothing() }),
-                lanes: HashMap::new(),
+                ..Totals::nothing(now.checked_sub(Duration::from_secs(10)).unwrap())
             };
             Self {
                 swap: SwapStatus { generation: 3, routes: vec!["all".into()], ..SwapStatus::default() },

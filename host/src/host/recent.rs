@@ -50,6 +50,26 @@ pub(super) struct Totals {
     pub(super) lanes: HashMap<String, (u64, u64)>,
 }
 
+#[cfg(test)]
+impl Totals {
+    /// Nothing has happened by then.
+    pub(super) fn nothing(at: Instant) -> Self {
+        Self {
+            at,
+            received: 0,
+            refused: 0,
+            unmatched: 0,
+            dropped_by_rule: 0,
+            letters: 0,
+            left_out: 0,
+            routes: HashMap::new(),
+            steps: HashMap::new(),
+            at_swap: Arc::new(AtSwap::nothing()),
+            lanes: HashMap::new(),
+        }
+    }
+}
+
 /// Counters when a snapshot came into force: what earlier rules and plugins did is no fault of these.
 #[derive(Debug)]
 pub(super) struct AtSwap {
@@ -270,17 +290,10 @@ mod tests {
     fn totals(at: Instant, received: u64, dropped: u64) -> Totals {
         let counts = StepCounts { dropped, ..StepCounts::default() };
         Totals {
-            at,
             received,
-            refused: 0,
-            unmatched: 0,
-            dropped_by_rule: 0,
-            letters: 0,
-            left_out: 0,
-            routes: HashMap::new(),
             steps: HashMap::from([(key("1"), counts)]),
-            at_swap: Arc::new(AtSwap::nothing()),
             lanes: HashMap::from([("l".into(), (received, 1))]),
+            ..Totals::nothing(at)
         }
     }
 

@@ -39,6 +39,7 @@ pub use reader::{SegmentReader, read_at, read_beginnings};
 pub use repair::{Report, SegmentReport, check, repair};
 
 use crate::Event;
+pub use crate::clock::now_ms;
 use crate::config::settings::{self, Fsync};
 use crate::names::{BackendName, RouteName};
 use feeder::Feed;
@@ -510,12 +511,6 @@ pub fn key_hash(key: &str) -> u64 {
     let mut hasher = foldhash::quality::FixedState::default().build_hasher();
     hasher.write(key.as_bytes());
     hasher.finish()
-}
-
-/// Milliseconds since the Unix epoch.
-pub fn now_ms() -> u64 {
-    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

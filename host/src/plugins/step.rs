@@ -14,6 +14,7 @@ use super::limits::{Limits, why};
 use super::plugin::Plugin;
 use super::shadow::{Shadow, ShadowStatus};
 use super::voice::Voice;
+use crate::clock::now_ms;
 use crate::config::settings::OnError;
 use crate::event::Event;
 use crate::names::{PluginName, RouteName};
@@ -153,8 +154,7 @@ pub struct Said {
 
 impl Said {
     fn now(reason: &str) -> Self {
-        let at_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-        Self { at_ms, reason: reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned() }
+        Self { at_ms: now_ms(), reason: reason[..reason.floor_char_boundary(LONGEST_REASON)].to_owned() }
     }
 }
 

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::context::{Context, STATE, derived};
 use super::span::{About, Destination, Error, Span, What, cut};
-use super::tracer::{Tracer, inherit, now};
+use super::tracer::{Tracer, inherit};
 use crate::Event;
+use crate::clock::now_ns;
 use crate::event::Value;
 use crate::names::{BackendName, RouteName};
 use crate::plugins::Outcome;
@@ -62,13 +63,13 @@ pub struct Publish {
 impl Publish {
     /// One that begins now.
     pub fn begin(count: usize) -> Self {
-        Self { begun: now(), ended: 0, count }
+        Self { begun: now_ns(), ended: 0, count }
     }
 
     /// And ends.
     #[must_use]
     pub fn end(self) -> Self {
-        Self { ended: now(), ..self }
+        Self { ended: now_ns(), ..self }
     }
 }
 
@@ -106,7 +107,7 @@ impl Spans {
             own,
             state,
             parent: tracer.arrival_of(own, event),
-            begun: now(),
+            begun: now_ns(),
             route: route.clone(),
             generation,
             about: About::new(event),
@@ -136,7 +137,7 @@ impl Spans {
             parent: way.context.span,
             remote: false,
             begun,
-            ended: now(),
+            ended: now_ns(),
             about: Arc::clone(&way.about),
             what,
             error,
@@ -145,7 +146,7 @@ impl Spans {
 
     /// When something begins: to be asked only for what is traced.
     pub fn clock() -> u64 {
-        now()
+        now_ns()
     }
 
     /// The way ends: `outcome` is a fixed word.
@@ -157,7 +158,7 @@ impl Spans {
             parent,
             remote: false,
             begun,
-            ended: now(),
+            ended: now_ns(),
             about,
             what: What::Route { route, generation, outcome, lanes },
             error: error.map(|text| Error::new(outcome, text)),
@@ -232,7 +233,7 @@ impl Spans {
         reason: &str,
     ) {
         let Some(own) = self.tracer.as_ref().and_then(|tracer| tracer.recorded(event)) else { return };
-        let at = now();
+        let at = now_ns();
         self.put(Span {
             context: own.child(fastrand::u64(1..)),
             parent: route_span(own, identity, route),

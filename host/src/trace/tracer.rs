@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -10,6 +9,7 @@ use tokio::sync::Notify;
 use super::context::{Context, PARENT, STATE, derived};
 use super::span::{About, Error, Span, What};
 use crate::Event;
+use crate::clock::now_ns;
 use crate::event::OwnedValue;
 use crate::telemetry::metrics::TraceMetrics;
 
@@ -74,12 +74,6 @@ pub struct Arrival {
     begun: u64,
 }
 
-/// Unix nanoseconds.
-pub(super) fn now() -> u64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
-}
-
 /// Spans that make a batch of the exporter.
 pub(super) const BATCH: usize = 512;
 
@@ -126,7 +120,7 @@ impl Tracer {
     /// CloudEvents' extension names the start of a transmission and is not changed on its way; middleware may add one
     /// where there is none ("Using the Distributed Tracing Extension").
     pub fn enter(&self, events: &mut [Event], carried: Option<&Carried>) -> Vec<Arrival> {
-        let begun = now();
+        let begun = now_ns();
         events.iter_mut().filter_map(|event| self.enter_one(event, carried, begun)).collect()
     }
 
@@ -166,7 +160,7 @@ impl Tracer {
         if arrivals.is_empty() {
             return;
         }
-        let ended = now();
+        let ended = now_ns();
         let span = |Arrival { context, parent, about, link, begun }| Span {
             context,
             parent,

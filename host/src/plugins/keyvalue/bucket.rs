@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Refused;
-use super::call::unix_nanoseconds;
+use crate::clock::now_ns;
 
 /// Workers seldom meet in one of these.
 const SHARDS: usize = 16;
@@ -119,7 +119,7 @@ impl Bucket {
 
     /// Whether the event is the first of that key within the window, or that one again. None where the bucket is full.
     pub fn is_first(&self, key: &str, window: Duration, identity: Option<u64>) -> Option<bool> {
-        let now = unix_nanoseconds();
+        let now = now_ns();
         let expires = now.saturating_add(u64::try_from(window.as_nanos()).unwrap_or(u64::MAX));
         self.claim(key, (now, expires), identity).map(|(first, _)| first).ok()
     }

@@ -1,10 +1,10 @@
 //! One call's dealings with its step's state: what it wrote is taken back if it does not end well.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Refused;
 use super::bucket::{Bucket, Change, Entry, Undo};
+use crate::clock::now_ns;
 
 /// The time and the state as one call sees them.
 #[derive(Default)]
@@ -41,7 +41,7 @@ impl Call {
 
     /// Unix nanoseconds, the same for the whole call.
     pub(in crate::plugins) fn now(&mut self) -> u64 {
-        *self.now.get_or_insert_with(unix_nanoseconds)
+        *self.now.get_or_insert_with(now_ns)
     }
 
     pub(in crate::plugins) fn get(&mut self, key: &str) -> Option<Vec<u8>> {
@@ -110,11 +110,6 @@ impl Call {
             None => u64::MAX,
         }
     }
-}
-
-pub(super) fn unix_nanoseconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

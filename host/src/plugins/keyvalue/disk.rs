@@ -11,7 +11,7 @@ use flume::{RecvTimeoutError, Sender, bounded};
 use parking_lot::Mutex;
 
 use super::bucket::{Bucket, Entry};
-use super::call::unix_nanoseconds;
+use crate::clock::now_ns;
 use crate::names::{PluginName, RouteName};
 
 /// How often changes are written.
@@ -111,7 +111,7 @@ impl Inner {
         let open: Vec<_> =
             self.open.lock().iter().map(|(place, bucket)| (place.clone(), Arc::clone(bucket))).collect();
         for (place, bucket) in open {
-            let changed = bucket.take_changed(unix_nanoseconds());
+            let changed = bucket.take_changed(now_ns());
             if !changed.is_empty()
                 && let Err(error) = disk.write(&place, &changed, mode)
             {
@@ -132,7 +132,7 @@ impl Inner {
 
 impl Disk {
     fn load(&self, place: &[u8], bucket: &Bucket) {
-        let now = unix_nanoseconds();
+        let now = now_ns();
         for entry in self.values.prefix(place) {
             let Ok((key, value)) = entry.into_inner() else { continue };
             let key = std::str::from_utf8(&key[place.len()..]).ok();
