@@ -145,7 +145,8 @@ async fn a_paused_backend_keeps_its_events_until_it_is_resumed() {
     until_true("it waits in the lane", PATIENCE, async || host.status().await["lanes"][0]["queued"] == 1)
         .await;
     assert_eq!(host.status().await["lanes"][0]["paused"], true);
-    assert_eq!(state(&host, "waits").await, "pending");
+    // It is noted a moment after the lane has it.
+    until_true("it is told as pending", PATIENCE, async || state(&host, "waits").await == "pending").await;
     act("resume").await;
     until_true("it is delivered", PATIENCE, async || state(&host, "waits").await == "delivered").await;
     let unknown = host.admin("POST", "/api/v1/backends/nobody/pause").await.expect("it answers");
