@@ -1,8 +1,9 @@
 //! Keeps a plugin that burns its time limit again and again from starving the other routes of its worker.
 //!
 //! After [`STRIKES`] costly failures in a row a step is suspended on this worker: its `on_error` holds at once, and a
-//! probe goes through now and then, ever more seldom, until one succeeds. Cheap failures (an error returned, a trap
-//! after microseconds) never suspend.
+//! probe goes through now and then, ever more seldom, until one succeeds. How long the first pause is depends on what a failure
+//! costs: probes take a thousandth of the worker's time, so that the other routes' slowest events stay what they were. Cheap
+//! failures (an error returned, a trap after microseconds) never suspend.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,9 +12,14 @@ use crate::Event;
 use crate::plugins::{Failed, Outcome, Passage, Step};
 
 const STRIKES: u32 = 3;
+/// A failure that an event's own fault may explain: the plugin looked at it and said so.
 const COSTLY: Duration = Duration::from_millis(5);
+/// A trap or a broken limit, which cost the plugin its instance.
+const COSTLY_BREAK: Duration = Duration::from_millis(1);
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Of what a failure costs, the pause after it.
+const THOUSANDTH: u32 = 1_000;
 
 #[derive(Default)]
 pub(super) struct Suspension {
@@ -40,14 +46,26 @@ impl Suspension {
         if let Some(failed) = self.suspended(step) {
             return Outcome::Failed(failed);
         }
-        let started = Instant::now();
+        let (started, replaced) = (Instant::now(), step.replaced());
         let outcome = step.run(worker, event, passage);
         match &outcome {
-            Outcome::Failed(failed) if started.elapsed() >= COSTLY => self.strike(step, &failed.reason),
+            Outcome::Failed(failed) => {
+                let (cost, broke) = (started.elapsed(), step.replaced() != replaced);
+                let costly = if broke { COSTLY_BREAK } else { COSTLY };
+                if cost >= costly {
+                    self.strike(step, &failed.reason, cost);
+                } else if !self.struck.is_empty() {
+                    self.forgive(step);
+                }
+            }
             _ if self.struck.is_empty() => {}
-            _ => self.struck.retain(|(other, _)| !Arc::ptr_eq(other, step)),
+            _ => self.forgive(step),
         }
         outcome
+    }
+
+    fn forgive(&mut self, step: &Arc<Step>) {
+        self.struck.retain(|(other, _)| !Arc::ptr_eq(other, step));
     }
 
     fn suspended(&self, step: &Arc<Step>) -> Option<Failed> {
@@ -61,11 +79,12 @@ impl Suspension {
         Some(Failed { reason, transient: false })
     }
 
-    fn strike(&mut self, step: &Arc<Step>, reason: &str) {
+    fn strike(&mut self, step: &Arc<Step>, reason: &str, cost: Duration) {
         // Steps of replaced snapshots go with them.
         self.struck.retain(|(other, _)| Arc::strong_count(other) > 1);
         let index = self.struck.iter().position(|(other, _)| Arc::ptr_eq(other, step)).unwrap_or_else(|| {
-            let fresh = Strikes { count: 0, until: None, pause: FIRST_PAUSE, reason: String::new() };
+            let pause = cost.saturating_mul(THOUSANDTH).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            let fresh = Strikes { count: 0, until: None, pause, reason: String::new() };
             self.struck.push((Arc::clone(step), fresh));
             self.struck.len() - 1
         });
