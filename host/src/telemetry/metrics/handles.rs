@@ -1,8 +1,10 @@
 //! The handles that steps and lanes count by: resolved once.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -26,6 +28,9 @@ pub struct LeftOutMetrics {
     pub unseen: Counter,
 }
 
+/// What a version of a step calls its own.
+pub(super) type Names = Arc<Mutex<BTreeSet<String>>>;
+
 /// Counters of one step, resolved.
 #[derive(Clone, Debug)]
 pub struct StepMetrics {
@@ -44,6 +49,7 @@ pub struct StepMetrics {
     pub(super) counts: Family<Own, Counter>,
     pub(super) observations: Histograms<Own>,
     pub(super) label: Step,
+    pub(super) names: Names,
     /// As long as anybody has it, the step is shown.
     pub(super) _user: Arc<()>,
 }
@@ -54,11 +60,13 @@ impl StepMetrics {
 
     /// The step's own counter of that name.
     pub fn count(&self, name: &str) -> Counter {
+        self.names.lock().insert(name.to_owned());
         self.counts.get_or_create_owned(&self.own(name))
     }
 
     /// The step's own histogram of that name.
     pub fn observation(&self, name: &str) -> Histogram {
+        self.names.lock().insert(name.to_owned());
         self.observations.get_or_create_owned(&self.own(name))
     }
 

@@ -27,6 +27,7 @@ pub use histogram::Histogram;
 
 use crate::names::{BackendName, Digest, PluginName, RouteName};
 use declare::{Declarations, Histograms, Traced};
+use handles::Names;
 use labels::{Action, Consumer, Failure, Lane, LeftOut, Own, Reason, Route, Step, Type, Version};
 
 /// Versions of steps that are not in force any more and are shown all the same: what a roll-back compares with.
@@ -95,8 +96,27 @@ struct Steps {
     shown: Arc<Mutex<Vec<Shown>>>,
 }
 
-/// A version of a step, and whether anybody still counts there.
-type Shown = (Step, Weak<()>);
+/// A version of a step.
+#[derive(Debug)]
+struct Shown {
+    label: Step,
+    /// Whether anybody still counts there.
+    user: Weak<()>,
+    /// What it calls its own.
+    names: Names,
+}
+
+impl Shown {
+    fn is_gone(&self) -> bool {
+        self.user.strong_count() == 0
+    }
+
+    /// Whether both are versions of the same step, which share what they call their own.
+    fn is_version_of(&self, other: &Step) -> bool {
+        let Step { route, step, plugin, .. } = &self.label;
+        (route, step, plugin) == (&other.route, &other.step, &other.plugin)
+    }
+}
 
 impl Steps {
     fn remove(&self, label: &Step) {
@@ -109,35 +129,54 @@ impl Steps {
         self.state.remove(label);
     }
 
-    /// Lets go of versions that were replaced long ago: each takes room here and in whatever stores the metrics.
-    fn tidy(&self) {
+    /// Lets go of versions that were replaced long ago: each takes room here and in whatever stores the metrics. Returns them.
+    fn tidy(&self) -> Vec<Own> {
         let mut shown = self.shown.lock();
-        let gone = |(_, user): &Shown| user.strong_count() == 0;
-        let mut too_many = shown.iter().filter(|step| gone(step)).count().saturating_sub(MOST_GONE);
-        shown.retain(|step| {
-            let goes = too_many > 0 && gone(step);
-            if goes {
+        let mut too_many = shown.iter().filter(|shown| shown.is_gone()).count().saturating_sub(MOST_GONE);
+        let (mut stay, mut gone) = (Vec::new(), Vec::new());
+        for version in shown.drain(..) {
+            if version.is_gone() && too_many > 0 {
                 too_many -= 1;
-                self.remove(&step.0);
-            } else if gone(step) {
-                // Nothing of it is in memory any more.
-                self.memory.remove(&step.0);
-                self.state.remove(&step.0);
+                self.remove(&version.label);
+                gone.push(version);
+                continue;
             }
-            !goes
-        });
+            if version.is_gone() {
+                // Nothing of it is in memory any more.
+                self.memory.remove(&version.label);
+                self.state.remove(&version.label);
+            }
+            stay.push(version);
+        }
+        *shown = stay;
+        let mut names = Vec::new();
+        for Shown { label, names: own, .. } in gone {
+            let versions = || shown.iter().filter(|other| other.is_version_of(&label));
+            let used = |name: &String| versions().any(|other| other.names.lock().contains(name));
+            let Step { route, step, plugin, .. } = &label;
+            let of = |name: &String| Own {
+                route: route.clone(),
+                step: *step,
+                plugin: plugin.clone(),
+                name: name.clone(),
+            };
+            names.extend(own.lock().iter().filter(|name| !used(name)).map(of));
+        }
+        names
     }
 
-    fn user(&self, label: &Step) -> Arc<()> {
+    fn user(&self, label: &Step) -> (Arc<()>, Names) {
         let mut shown = self.shown.lock();
-        let known = shown.iter().position(|(known, _)| known == label);
-        if let Some(user) = known.and_then(|at| shown[at].1.upgrade()) {
-            return user;
+        let known = shown.iter().position(|known| known.label == *label);
+        if let Some((user, known)) = known.and_then(|at| Some((shown[at].user.upgrade()?, &shown[at]))) {
+            return (user, Arc::clone(&known.names));
         }
-        known.map(|at| shown.remove(at));
+        // What it called its own before is still shown.
+        let names = known.map(|at| shown.remove(at).names).unwrap_or_default();
         let user = Arc::new(());
-        shown.push((label.clone(), Arc::downgrade(&user)));
-        user
+        let version = Shown { label: label.clone(), user: Arc::downgrade(&user), names: Arc::clone(&names) };
+        shown.push(version);
+        (user, names)
     }
 }
 
@@ -382,6 +421,9 @@ impl Metrics {
         let digest = digest.trim_start_matches("sha256:")[..DIGITS].to_owned();
         let label = Step { route, step, plugin, digest };
         let steps = &self.steps;
+        let (user, names) = steps.user(&label);
+        // Also where nobody ever asks for the metrics.
+        self.tidy();
         StepMetrics {
             kept: steps.kept.get_or_create_owned(&label),
             dropped: steps.dropped.get_or_create_owned(&label),
@@ -392,7 +434,8 @@ impl Metrics {
             state: steps.state.clone(),
             counts: self.counts.clone(),
             observations: self.observations.clone(),
-            _user: steps.user(&label),
+            names,
+            _user: user,
             label,
         }
     }
@@ -470,9 +513,16 @@ impl Metrics {
         set(&self.dead_letters, count);
     }
 
+    fn tidy(&self) {
+        for own in self.steps.tidy() {
+            self.counts.remove(&own);
+            self.observations.remove(&own);
+        }
+    }
+
     /// All of it in the OpenMetrics text format.
     pub fn render(&self) -> String {
-        self.steps.tidy();
+        self.tidy();
         let mut text = String::new();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode_registry(&mut text, &self.registry);
@@ -522,6 +572,25 @@ mod tests {
         let count = shown.lines().filter(|line| line.starts_with("stagewire_plugin_kept_total{")).count();
         assert_eq!(count, MOST_GONE + 1);
         assert!(shown.contains(r#"digest="ffffffffffff""#) && shown.contains(r#"digest="c7c7c7c7c7c7""#));
+    }
+
+    #[test]
+    fn what_replaced_versions_called_their_own_goes_with_them() {
+        let metrics = Metrics::new();
+        let step = |version: u8| metrics.step(&"r".into(), 0, &"p".into(), Digest([version; 32]));
+        let in_force = step(255);
+        in_force.count("shared").inc();
+        for version in 0..200 {
+            let step = step(version);
+            step.count("shared").inc();
+            step.count(&format!("only_{version}")).inc();
+            step.observation(&format!("only_{version}")).observe(1.0);
+        }
+        let shown = metrics.render();
+        let counted = |start: &str| shown.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(counted("stagewire_plugin_count_total{"), MOST_GONE + 1);
+        assert_eq!(counted("stagewire_plugin_observation_count{"), MOST_GONE);
+        assert!(shown.contains(r#"name="shared"} 201"#), "{shown}");
     }
 
     #[test]
