@@ -69,6 +69,28 @@ impl Digest {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(bytes).into())
     }
+
+    /// The digest of a file, which is not in memory as a whole at any time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn of_file(path: &std::path::Path) -> std::io::Result<Self> {
+        use std::io::BufRead;
+
+        use sha2::Digest as _;
+        let mut hasher = sha2::Sha256::new();
+        let mut file = std::io::BufReader::with_capacity(64 << 10, std::fs::File::open(path)?);
+        loop {
+            let part = file.fill_buf()?;
+            if part.is_empty() {
+                break;
+            }
+            hasher.update(part);
+            let read = part.len();
+            file.consume(read);
+        }
+        Ok(Self(hasher.finalize().into()))
+    }
 }
 
 impl fmt::Display for Digest {

@@ -197,7 +197,7 @@ fn digest(path: &Path) -> Option<Digest> {
     if !path.is_dir() {
         // A pipe would be waited for.
         let regular = std::fs::metadata(path).is_ok_and(|meta| meta.is_file());
-        return regular.then(|| std::fs::read(path).ok()).flatten().map(|bytes| Digest::of(&bytes));
+        return regular.then(|| Digest::of_file(path).ok()).flatten();
     }
     let entries = std::fs::read_dir(path).ok()?.flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_encoded_bytes()).collect();

@@ -43,7 +43,15 @@ impl History {
         if !kept.is_file() {
             std::fs::create_dir_all(&place).map_err(cannot)?;
             let half = place.join(".writing");
-            std::fs::copy(wasm, &half).and_then(|_| std::fs::rename(&half, &kept)).map_err(cannot)?;
+            let bytes = std::fs::read(wasm).map_err(cannot)?;
+            if Digest::of(&bytes) != digest {
+                return Err(format!(
+                    "cannot keep {}: {} has changed meanwhile",
+                    kept.display(),
+                    wasm.display()
+                ));
+            }
+            std::fs::write(&half, bytes).and_then(|()| std::fs::rename(&half, &kept)).map_err(cannot)?;
         }
         let file = std::fs::File::options().append(true).open(&kept).map_err(cannot)?;
         file.set_modified(SystemTime::now()).map_err(cannot)?;
@@ -131,6 +139,40 @@ mod tests {
         let unknown = history.find(&name, None, Some("sha256:0000")).unwrap_err();
         assert!(unknown.contains(&digests[0].to_string()), "{unknown}");
         assert!(history.find(&"other".into(), None, None).unwrap_err().contains("none"));
+    }
+
+    #[test]
+    fn the_last_fifty_are_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::new(directory.path().join("history"));
+        let (name, wasm) = (PluginName::from("redact"), directory.path().join("redact.wasm"));
+        let keep = |number: u32| {
+            let text = number.to_string();
+            std::fs::write(&wasm, &text).unwrap();
+            history.keep(&name, Digest::of(text.as_bytes()), &wasm).unwrap();
+            tick(&wasm, SystemTime::now());
+        };
+        let most = u32::try_from(KEPT).unwrap();
+        (0..most + 10).for_each(keep);
+        let versions = history.versions(&name);
+        assert_eq!(versions.len(), KEPT);
+        let kept = |number: u32| {
+            versions
+                .iter()
+                .any(|version| version.digest == Digest::of(number.to_string().as_bytes()).to_string())
+        };
+        assert!(!kept(0) && !kept(9) && kept(10) && kept(most + 9));
+    }
+
+    #[test]
+    fn what_is_not_what_was_loaded_is_not_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let history = History::new(directory.path().join("history"));
+        let (name, wasm) = (PluginName::from("redact"), directory.path().join("redact.wasm"));
+        std::fs::write(&wasm, "another").unwrap();
+        let refused = history.keep(&name, Digest::of(b"one"), &wasm).unwrap_err();
+        assert!(refused.contains("has changed meanwhile"), "{refused}");
+        assert_eq!(history.versions(&name), []);
     }
 
     /// Waits until a file that is written now is newer than `before`.
