@@ -1,7 +1,10 @@
 //! Plugins that misbehave, one guest each: the step's `on_error` holds, other routes keep their pace.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 use stagewire_tests::campaigns::{Length, hostile};
+use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, Redis, places};
 
 fn event(id: &str, kind: &str) -> Value {
@@ -128,4 +131,148 @@ async fn refused_settings_refuse_the_swap_with_the_plugins_reason() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_honest_route_keeps_its_pace_beside_all_of_them() {
     println!("{}", hostile::run(Length::Short).await);
+}
+
+/// `host.put_settings` and the start put this below `plugins:`.
+fn loading(bounds: &str, rest: &str) -> String {
+    format!("  loading: {{ {bounds} }}\n{rest}")
+}
+
+fn leb(mut number: usize, out: &mut Vec<u8>) {
+    while number >= 0x80 {
+        out.push(u8::try_from(number & 0x7f).expect("seven bits") | 0x80);
+        number >>= 7;
+    }
+    out.push(u8::try_from(number).expect("seven bits"));
+}
+
+fn section(number: u8, content: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![number];
+    leb(content.len(), &mut bytes);
+    [bytes, content.to_vec()].concat()
+}
+
+/// A component with one function of this code, which has that many locals of 32 bits. Nothing of it is ever called: what it costs is
+/// to compile it.
+fn component(locals: usize, code: &[u8]) -> Vec<u8> {
+    let mut body = vec![1];
+    leb(locals, &mut body);
+    body.push(0x7f);
+    body.extend([code, &[0x0b]].concat());
+    let mut function = vec![1];
+    leb(body.len(), &mut function);
+    function.extend(body);
+    let module = [
+        b"\0asm\x01\0\0\0".to_vec(),
+        section(1, &[1, 0x60, 0, 0]),
+        section(3, &[1, 0]),
+        section(10, &function),
+    ]
+    .concat();
+    [b"\0asm\x0d\0\x01\0".to_vec(), section(1, &module)].concat()
+}
+
+/// Loops within loops: the time that they take grows with the square of their number. 100 KB took a minute.
+fn slow_to_compile() -> Vec<u8> {
+    component(1, &[[0x03, 0x40].repeat(33_000), vec![0x0b; 33_000]].concat())
+}
+
+/// Thousands of values that all live as long as thousands of blocks. 100 KB took a gigabyte.
+fn large_to_compile() -> Vec<u8> {
+    let mut code = vec![0x03, 0x40];
+    for local in 0..2_500 {
+        let mut number = Vec::new();
+        leb(local, &mut number);
+        code.extend([&[0x20][..], &number, &[0x41, 1, 0x6a, 0x21], &number].concat());
+    }
+    code.extend([0x20, 0, 0x04, 0x40, 0x0b].repeat(16_000));
+    code.extend([0x0c, 0, 0x0b]);
+    component(2_500, &code)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_takes_too_long_to_compile_is_refused_and_holds_nobody_up() {
+    let redis = Redis::start().await;
+    let settings = loading("time: 4s", &settings(&redis, "trap", "drop"));
+    let host = Host::with(settings).guest("trap").start().await;
+    let before = host.generation().await;
+    host.put_plugin_bytes("trap", &slow_to_compile());
+    let mut reload = std::pin::pin!(host.reload());
+    let mut sent = 0;
+    let refusal = loop {
+        let event = event(&format!("good-{sent}"), "good");
+        tokio::select! {
+            refused = &mut reload => break refused.expect_err("it cannot be compiled in time"),
+            // What goes by the event's way, and what asks for all that a swap changes.
+            () = async {
+                host.send_all(std::slice::from_ref(&event)).await;
+                let plugins = host.admin("GET", "/api/v1/plugins").await.expect("the admin API answers");
+                assert_eq!(plugins.status, 200);
+                host.metric("stagewire_snapshot_generation", &[]).await;
+            } => sent += 1,
+        }
+    };
+    assert!(refusal.contains("takes more than 4s of processor time"), "{refusal}");
+    assert!(sent >= 5, "{sent} events and questions got through meanwhile");
+    assert_eq!(host.generation().await, before);
+    redis.stream("nlp-events").has(sent).await;
+    assert!(host.process().peak_resident() < 512 << 20, "the host itself compiles nothing");
+}
+
+#[tokio::test]
+async fn a_file_that_takes_too_much_memory_to_compile_is_refused() {
+    let redis = Redis::start().await;
+    let settings = loading("memory: 256MiB", &settings(&redis, "trap", "drop"));
+    let host = Host::with(settings).guest("trap").start().await;
+    host.put_plugin_bytes("trap", &large_to_compile());
+    let refusal = host.reload().await.expect_err("it takes too much memory");
+    assert!(refusal.contains("takes more than 256MiB of memory"), "{refusal}");
+    assert!(host.process().peak_resident() < 512 << 20, "the host itself compiles nothing");
+}
+
+#[tokio::test]
+async fn a_host_that_is_to_end_does_not_wait_for_a_compiler() {
+    let redis = Redis::start().await;
+    let mut host = Host::with(settings(&redis, "trap", "drop")).guest("trap").start().await;
+    host.put_plugin_bytes("trap", &slow_to_compile());
+    // The watcher is the one that reloads here, as the one that signals are waited for beside.
+    until_true("a child compiles", PATIENCE, async || {
+        let children =
+            std::fs::read_dir(format!("/proc/{}/task", host.process().0)).into_iter().flatten().flatten();
+        let mut children =
+            children.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+        children.any(|children| !children.trim().is_empty())
+    })
+    .await;
+    let begun = Instant::now();
+    assert!(host.terminate().await.success());
+    assert!(begun.elapsed() < Duration::from_secs(20), "it ended after {:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_no_file_or_too_large_is_refused() {
+    let redis = Redis::start().await;
+    let settings = loading("size: 1MiB", &settings(&redis, "trap", "drop"));
+    let host = Host::with(settings).guest("trap").start().await;
+    let place = host.plugin_directory().join("trap.wasm");
+    let refused = async |put: &dyn Fn()| {
+        std::fs::remove_file(&place).expect("the plugin directory can be written");
+        put();
+        host.reload().await.expect_err("such a plugin is refused")
+    };
+    let pipe = refused(&|| {
+        let made = std::process::Command::new("mkfifo").arg(&place).status().expect("mkfifo can be started");
+        assert!(made.success());
+    })
+    .await;
+    assert!(pipe.contains("it is not a file"), "{pipe}");
+    let device =
+        refused(&|| std::os::unix::fs::symlink("/dev/zero", &place).expect("a link can be made")).await;
+    assert!(device.contains("it is not a file"), "{device}");
+    let large = refused(&|| {
+        let file = std::fs::File::create(&place).expect("the plugin directory can be written");
+        file.set_len(1 << 40).expect("a file may have holes");
+    })
+    .await;
+    assert!(large.contains("it is larger than 1MiB"), "{large}");
 }

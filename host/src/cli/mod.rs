@@ -119,6 +119,9 @@ impl Command {
 
 /// Reads the arguments, runs the command, and prints what went wrong.
 pub fn main() -> ExitCode {
+    if let Some(code) = crate::plugins::answer() {
+        return code;
+    }
     // Two providers are linked by way of other crates; without a choice rustls panics at its first use.
     let _ = rustls::crypto::ring::default_provider().install_default();
     match Arguments::parse().command.run() {

@@ -99,8 +99,12 @@ async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
         }
-        // Its refusal is logged and shown in the status.
-        let _ = swapper.reload().await;
+        tokio::select! {
+            // Its refusal is logged and shown in the status.
+            _ = swapper.reload() => {}
+            // A plugin that is compiled meanwhile is given up.
+            () = signals.end() => return,
+        }
         watcher.watch(files.borrow_and_update().clone());
     }
 }

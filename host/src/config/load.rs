@@ -402,7 +402,8 @@ impl Reading<'_> {
                 fault.help("write the file's name without .wasm; plugins.directory says where it is"),
             );
         }
-        if directory.join(format!("{name}.wasm")).is_file() {
+        // What is there and no file is refused by whoever reads it, with the reason.
+        if directory.join(format!("{name}.wasm")).exists() {
             return;
         }
         let files = std::fs::read_dir(directory).into_iter().flatten().flatten();

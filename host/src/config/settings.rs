@@ -688,14 +688,42 @@ pub struct Plugins {
     pub limits: Limits,
     /// What a plugin may reach in every step that uses it, by its name.
     pub grants: BTreeMap<PluginName, Grants>,
-    /// Where compiled code is kept; `plugin-cache` under `host.data` where absent.
+    /// What it may take to make a plugin of a file.
+    pub loading: Loading,
+    /// Where compiled code is kept; `plugin-cache` under `host.data` where absent. Whoever can write there has the host run what
+    /// he likes.
     #[schemars(example = &"/var/cache/stagewire")]
     pub cache: Option<PathBuf>,
 }
 
 impl Default for Plugins {
     fn default() -> Self {
-        Self { directory: "plugins".into(), limits: Limits::default(), grants: BTreeMap::new(), cache: None }
+        Self {
+            directory: "plugins".into(),
+            limits: Limits::default(),
+            grants: BTreeMap::new(),
+            loading: Loading::default(),
+            cache: None,
+        }
+    }
+}
+
+/// `plugins.loading`: what it may take to make a plugin of a file. A file that takes more is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Loading {
+    /// The largest file.
+    pub size: Size,
+    /// The most processor time to compile one, on all cores together, in whole seconds. It is compiled by a process of its own, which
+    /// gives way to events.
+    pub time: Span,
+    /// The most memory of that process.
+    pub memory: Size,
+}
+
+impl Default for Loading {
+    fn default() -> Self {
+        Self { size: Size::mib(64), time: Span::millis(120_000), memory: Size::mib(2_048) }
     }
 }
 

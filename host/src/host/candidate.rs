@@ -7,12 +7,15 @@ use std::sync::Arc;
 use super::history::History;
 use crate::config::Settings;
 use crate::config::settings;
+use crate::config::units::Size;
 use crate::names::{Digest, PluginName, RouteName};
 use crate::pipeline::{Rate, Thinning};
-use crate::plugins::{Beside, Bucket, Buckets, Cases, Engine, Granted, Limits, Plugin, Step, StepSpec};
+use crate::plugins::{self, Beside, Bucket, Buckets, Cases, Engine, Granted, Limits, Plugin, Step, StepSpec};
 use crate::telemetry::Metrics;
 
-/// Loads plugins and prepares steps; what did not change since the last time is taken over, with its instances.
+/// Loads plugins and prepares steps; what did not change since the last time is taken over, with its instances. A clone makes the
+/// next candidate while the original is asked for what is in force.
+#[derive(Clone)]
 pub struct Workshop {
     engine: Arc<Engine>,
     metrics: Arc<Metrics>,
@@ -24,7 +27,7 @@ pub struct Workshop {
     rates: HashMap<RouteName, Arc<Rate>>,
 }
 
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 struct StepKey {
     route: RouteName,
     index: usize,
@@ -93,6 +96,7 @@ impl Workshop {
     /// Every problem at once, each a sentence that names the route, the plugin and the mend.
     pub fn prepare(&self, settings: &Settings) -> Result<Candidate, Vec<String>> {
         let mut problems = Vec::new();
+        self.engine.bound(settings.plugins.loading);
         let plugins = self.load(settings, &mut problems);
         let mut candidate = Candidate {
             steps: Vec::new(),
@@ -123,6 +127,7 @@ impl Workshop {
 
     /// The candidate is in force: what it is made of will be taken over next time.
     pub fn adopt(&mut self, candidate: &mut Candidate, directory: &Path) {
+        self.engine.yield_to_events();
         for (name, plugin) in &candidate.plugins {
             let known = self.plugins.get(name).is_some_and(|known| known.digest == plugin.digest);
             if !known && let Some(history) = &self.history {
@@ -162,7 +167,7 @@ impl Workshop {
             if plugins.contains_key(name) {
                 continue;
             }
-            match self.plugin(&settings.plugins.directory, name) {
+            match self.plugin(&settings.plugins, name) {
                 Ok(plugin) => {
                     plugins.insert(name.clone(), plugin);
                 }
@@ -173,9 +178,9 @@ impl Workshop {
         plugins
     }
 
-    fn plugin(&self, directory: &Path, name: &PluginName) -> Result<Arc<Plugin>, String> {
-        let file = plugin_file(directory, name);
-        let bytes = std::fs::read(&file)
+    fn plugin(&self, settings: &settings::Plugins, name: &PluginName) -> Result<Arc<Plugin>, String> {
+        let file = plugin_file(&settings.directory, name);
+        let bytes = plugins::read(&file, settings.loading.size)
             .map_err(|error| format!("plugin {name}: cannot read {}: {error}", file.display()))?;
         let digest = Digest::of(&bytes);
         if let Some(known) = self.plugins.get(name).filter(|known| known.digest == digest) {
@@ -263,11 +268,14 @@ impl Workshop {
     }
 }
 
+/// The largest file of cases.
+const CASES: Size = Size::mib(4);
+
 /// Runs the cases that lie beside a plugin's file, if there are any.
 fn try_cases(plugin: &Arc<Plugin>, file: &Path) -> Result<(), String> {
     let cases = cases_file(file);
     let of = |problem: String| format!("plugin {}: {}: {problem}", plugin.name, cases.display());
-    let yaml = match std::fs::read_to_string(&cases) {
+    let yaml = match plugins::read_text(&cases, CASES) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         read => read.map_err(|error| of(format!("cannot read it: {error}")))?,
     };

@@ -342,6 +342,7 @@ impl Host {
     /// Ends in the order of an event's way: no more in, the rest through, lanes drained, cursor written.
     pub async fn stop(self) {
         tracing::info!("draining: no more events are accepted");
+        self.view.swapper.give_up();
         drop(self.sampling);
         self.view.gate.stop();
         self.stop_ingress.cancel();

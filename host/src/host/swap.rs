@@ -144,6 +144,8 @@ pub struct Swapper {
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     journal: Journal,
+    /// Held while a candidate is made: one at a time, and what is in force can be asked and changed meanwhile.
+    making: Mutex<()>,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
     at_swap: ArcSwap<AtSwap>,
@@ -193,6 +195,7 @@ impl Swapper {
             gate,
             metrics,
             journal,
+            making: Mutex::default(),
             parts: Mutex::new(Parts {
                 workshop,
                 lanes,
@@ -268,9 +271,11 @@ impl Swapper {
     /// # Errors
     /// [`Refused`]; nothing has changed then.
     pub fn swap(&self, settings: &Settings) -> Result<u64, Refused> {
-        let mut parts = self.parts.lock();
+        let _one = self.making.lock();
         let mut settings = with_default_route(settings);
-        let mut candidate = parts.workshop.prepare(&settings)?;
+        let workshop = self.parts.lock().workshop.clone();
+        let mut candidate = workshop.prepare(&settings)?;
+        let mut parts = self.parts.lock();
         let given = settings.clone();
         if self.idle(&settings) {
             settings = Settings { host: settings.host, ..Settings::default() };
@@ -502,6 +507,12 @@ impl Swapper {
             .iter()
             .map(|route| (route.name.to_string(), (route.matched.get(), errors(route))))
             .collect()
+    }
+
+    /// Ends a swap that is under way, and lets none more begin that has to compile: the host is stopping.
+    pub fn give_up(&self) {
+        let engine = self.in_force(|workshop, _| Arc::clone(workshop.engine()));
+        engine.stop();
     }
 
     /// Every file that the rules and plugins were read from, those in force and those that were refused last.

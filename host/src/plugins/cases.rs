@@ -14,12 +14,14 @@
 //! Events are structured JSON; `specversion`, `id`, `source` and `type` are filled in where they are absent.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Limits, Outcome, Passage, Plugin, Step};
+use crate::config::units::Span;
 use crate::event::Event;
 
 /// The cases of one plugin, as their file has them.
@@ -65,6 +67,9 @@ pub struct Tried {
     pub found: Value,
 }
 
+/// The longest that all cases of a plugin may take: a swap waits for them.
+const LONGEST: Duration = Duration::from_secs(30);
+
 impl Cases {
     /// Reads a file of cases.
     ///
@@ -83,10 +88,14 @@ impl Cases {
     /// Runs every case.
     ///
     /// # Errors
-    /// Settings that the plugin refuses, or a plugin that does not start.
+    /// Settings that the plugin refuses, a plugin that does not start, or cases that take longer than a swap may wait.
     pub fn run(&self, plugin: &Arc<Plugin>) -> Result<Vec<Tried>, String> {
+        self.run_within(LONGEST, plugin)
+    }
+
+    pub(super) fn run_within(&self, longest: Duration, plugin: &Arc<Plugin>) -> Result<Vec<Tried>, String> {
         let mut steps: Vec<(&Map<String, Value>, Step)> = Vec::new();
-        let mut tried = Vec::new();
+        let (mut tried, begun) = (Vec::new(), Instant::now());
         for (index, case) in self.cases.iter().enumerate() {
             let settings = case.settings.as_ref().unwrap_or(&self.settings);
             let known = steps.iter().position(|(known, _)| *known == settings);
@@ -97,6 +106,10 @@ impl Cases {
                 &steps.push_mut((settings, step(plugin, settings).map_err(at)?)).1
             };
             tried.push(case.run(index, step).map_err(at)?);
+            if begun.elapsed() > longest {
+                let longest = Span(longest);
+                return Err(at(format!("the cases take more than {longest} up to here")));
+            }
         }
         Ok(tried)
     }

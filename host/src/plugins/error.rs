@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use super::grants::Grant;
+use crate::config::units::Size;
 use crate::names::{PluginName, RouteName};
 
 /// A plugin that cannot be used.
@@ -76,6 +77,12 @@ pub enum Refusal {
     /// WebAssembly that cannot be read to its end.
     #[error("the file is damaged or cut short: {0}")]
     Damaged(String),
+    /// A file that is larger than files may be.
+    #[error("the file is larger than {0} (`plugins.loading.size`)")]
+    TooLarge(Size),
+    /// WebAssembly whose code cannot be had, or for too much.
+    #[error("cannot be compiled: {0}")]
+    Uncompiled(String),
     /// A core module that cannot be made a component.
     #[error(
         "the module cannot be made a component: {0}; build it with the plugin SDK for wasm32-unknown-unknown"

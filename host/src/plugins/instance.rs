@@ -14,8 +14,9 @@ use super::engine::Engine;
 use super::grants::Granted;
 use super::keyvalue::{Call, Refused};
 use super::lent::Lent;
-use super::limits::{Budget, Limits};
+use super::limits::{Budget, Exceeded, Limits};
 use super::own::Resolved;
+use super::said;
 use super::step::{Failed, Outcome};
 use super::voice::Voice;
 use crate::config::secrets;
@@ -35,6 +36,12 @@ pub(super) struct State {
 }
 
 impl State {
+    /// What a call has written is held until it ends, to be taken back: that is bounded as the state itself is.
+    fn may_write(&self) -> wasmtime::Result<()> {
+        let most = self.limits.state;
+        if self.call.held() > most { Err(Exceeded::State(most).into()) } else { Ok(()) }
+    }
+
     pub(super) fn event(&self) -> wasmtime::Result<&Event> {
         self.event.as_ref().ok_or_else(|| Error::msg("no event is lent outside of a call"))
     }
@@ -89,10 +96,12 @@ impl keyvalue::Host for State {
     }
 
     fn set(&mut self, key: String, value: Vec<u8>, expires_after: Option<u64>) -> Written<()> {
+        self.may_write()?;
         Ok(self.call.set(&key, &value, expires_after).map_err(Into::into))
     }
 
     fn delete(&mut self, key: String) -> wasmtime::Result<()> {
+        self.may_write()?;
         self.call.delete(&key);
         Ok(())
     }
@@ -104,11 +113,13 @@ impl keyvalue::Host for State {
         value: Vec<u8>,
         expires_after: Option<u64>,
     ) -> Written<bool> {
+        self.may_write()?;
         let swapped = self.call.compare_and_swap(&key, expected.as_deref(), &value, expires_after);
         Ok(swapped.map_err(Into::into))
     }
 
     fn claim(&mut self, key: String, expires_after: Option<u64>) -> Written<bool> {
+        self.may_write()?;
         Ok(self.call.claim(&key, expires_after).map_err(Into::into))
     }
 }
@@ -119,6 +130,9 @@ pub(super) enum Ready {
     Filter(FilterPre<State>),
     Transform(TransformPre<State>),
 }
+
+/// What may be read out of a guest at once, beside what it may hand out.
+const READ: u64 = 1 << 20;
 
 enum Exports {
     Filter(Filter),
@@ -154,9 +168,9 @@ impl Instance {
         let mut store = Store::new(&engine.wasm, state);
         store.limiter(|state| &mut state.budget);
         store.set_epoch_deadline(limits.ticks());
-        // A guest may point many strings of one list at the same bytes: what is read out of it is bounded as well.
-        let fuel = limits.memory.saturating_add(limits.output).saturating_mul(2);
-        store.set_hostcall_fuel(usize::try_from(fuel).unwrap_or(usize::MAX));
+        // A guest may point many strings of one list at the same bytes: what is read out of it at once is bounded as well.
+        let read = limits.output.saturating_add(READ);
+        store.set_hostcall_fuel(usize::try_from(read).unwrap_or(usize::MAX));
         let exports = match ready {
             Ready::Filter(ready) => Exports::Filter(ready.instantiate(&mut store)?),
             Ready::Transform(ready) => Exports::Transform(ready.instantiate(&mut store)?),
@@ -184,7 +198,7 @@ impl Instance {
                 transform.stagewire_plugin_transforming().call_configure(&mut self.store, settings)
             }
         };
-        configured.map(|configured| configured.map_err(secrets::hidden))
+        configured.map(|configured| configured.map_err(discreet))
     }
 
     /// One event, with what tells it from any other. An error means that the guest broke and the instance must go.
@@ -228,7 +242,7 @@ fn keep(filter: &Filter, store: &mut Store<State>) -> wasmtime::Result<Outcome> 
     let verdict = filter.stagewire_plugin_filtering().call_keep(store, Lent::handle())?;
     Ok(match verdict {
         Ok(Verdict::Keep) => Outcome::Keep,
-        Ok(Verdict::Drop(reason)) => Outcome::Drop(secrets::hidden(reason)),
+        Ok(Verdict::Drop(reason)) => Outcome::Drop(discreet(reason)),
         Err(error) => Outcome::Failed(error.into()),
     })
 }
@@ -244,18 +258,23 @@ fn apply(transform: &Transform, store: &mut Store<State>, event: &Event) -> wasm
         Ok(Handing::AsItWas) => Outcome::Keep,
         Ok(Handing::Events(events)) => Outcome::Out(events),
         Err(invalid) => {
-            let reason = format!("handed out an event that is not valid: {invalid}");
+            let reason =
+                said::lined(format!("handed out an event that is not valid: {invalid}"), said::REASON);
             Outcome::Failed(Failed { reason, transient: false })
         }
     })
 }
 
-/// A plugin knows its settings, and may say what is in them.
+/// What a plugin says, as it may be shown. It knows its settings, and may say what is in them.
+fn discreet(said: String) -> String {
+    said::lined(secrets::hidden(said), said::REASON)
+}
+
 impl From<GuestError> for Failed {
     fn from(error: GuestError) -> Self {
         match error {
-            GuestError::Permanent(reason) => Self { reason: secrets::hidden(reason), transient: false },
-            GuestError::Transient(reason) => Self { reason: secrets::hidden(reason), transient: true },
+            GuestError::Permanent(reason) => Self { reason: discreet(reason), transient: false },
+            GuestError::Transient(reason) => Self { reason: discreet(reason), transient: true },
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Serialize, Serializer};
 use wasmtime::{ResourceLimiter, Trap, WasmBacktrace};
 
 use super::engine::TICK;
+use super::said;
 use crate::config::settings;
 use crate::config::units::{Size, Span};
 
@@ -81,18 +82,26 @@ pub(super) enum Exceeded {
     Output(u64),
     #[error("handed out more than {0} events")]
     Events(usize),
+    #[error("wrote more than {} of state in one call", Size(*.0))]
+    State(u64),
     #[error("used a draft of an earlier call")]
     Stale,
 }
 
-/// Bounds the linear memories and tables of one instance.
+/// Bounds the linear memories and tables of one instance, together.
 pub(super) struct Budget {
     most: u64,
     used: u64,
 }
 
 impl Budget {
-    const TABLE: usize = 100_000;
+    /// Bytes of a table's entry.
+    const ENTRY: u64 = 8;
+    /// Each core instance takes room for its globals and functions, and each memory a mapping of addresses, which a process has only so
+    /// many of. Python's runtime has a dozen of the first, and one of the others.
+    const INSTANCES: usize = 64;
+    const MEMORIES: usize = 8;
+    const TABLES: usize = 32;
 
     pub(super) fn new(most: u64) -> Self {
         Self { most, used: 0 }
@@ -101,14 +110,9 @@ impl Budget {
     pub(super) fn used(&self) -> u64 {
         self.used
     }
-}
 
-impl ResourceLimiter for Budget {
-    fn memory_growing(&mut self, now: usize, wanted: usize, most: Option<usize>) -> wasmtime::Result<bool> {
-        if most.is_some_and(|most| wanted > most) {
-            return Ok(false);
-        }
-        let used = self.used.saturating_add(wanted.saturating_sub(now) as u64);
+    fn take(&mut self, more: u64) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(more);
         if used > self.most {
             // A trap with a clear reason, instead of an allocation that fails somewhere in the guest.
             return Err(Exceeded::Memory(self.most).into());
@@ -116,14 +120,43 @@ impl ResourceLimiter for Budget {
         self.used = used;
         Ok(true)
     }
+}
 
-    fn table_growing(&mut self, _: usize, wanted: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(wanted <= Self::TABLE)
+impl ResourceLimiter for Budget {
+    fn memory_growing(&mut self, now: usize, wanted: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| wanted > most) {
+            return Ok(false);
+        }
+        self.take(wanted.saturating_sub(now) as u64)
+    }
+
+    fn table_growing(&mut self, now: usize, wanted: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        if most.is_some_and(|most| wanted > most) {
+            return Ok(false);
+        }
+        self.take((wanted.saturating_sub(now) as u64).saturating_mul(Self::ENTRY))
+    }
+
+    fn instances(&self) -> usize {
+        Self::INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        Self::MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        Self::TABLES
     }
 }
 
 /// Why a guest broke, in words that follow the plugin's name; and whether it may go better another time.
 pub(super) fn why(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
+    let (why, transient) = cause(error, limits);
+    (said::lined(why, said::REASON), transient)
+}
+
+fn cause(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return (exceeded.to_string(), false);
     }
@@ -151,4 +184,28 @@ pub(super) fn why(error: &wasmtime::Error, limits: &Limits) -> (String, bool) {
 fn shortened(name: &str) -> &str {
     // A guest chooses its names; a log line does not grow with them.
     name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::component::{Component, Linker};
+    use wasmtime::{Engine, Store};
+
+    use super::*;
+
+    #[test]
+    fn core_instances_are_bounded_in_number() {
+        let started = |count: usize| {
+            let instances = "(core instance (instantiate $m))".repeat(count);
+            let text = format!("(component (core module $m (global i32 (i32.const 0))) {instances})");
+            let engine = Engine::default();
+            let component = Component::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+            let mut store = Store::new(&engine, Budget::new(1 << 20));
+            store.limiter(|budget| budget);
+            Linker::new(&engine).instantiate(&mut store, &component).map(|_| ())
+        };
+        started(Budget::INSTANCES).unwrap();
+        let refused = started(Budget::INSTANCES + 1).unwrap_err();
+        assert!(format!("{refused:#}").contains("instance count too high"), "{refused:#}");
+    }
 }

@@ -9,9 +9,11 @@
 
 mod bindings;
 mod cases;
+mod compiling;
 mod emitter;
 mod engine;
 mod error;
+mod file;
 mod grants;
 mod instance;
 mod keyvalue;
@@ -19,18 +21,22 @@ mod lent;
 mod limits;
 mod own;
 mod plugin;
+mod said;
 mod shadow;
 mod step;
 mod voice;
 
 pub use cases::{Case, Cases, Tried};
 pub(crate) use cases::{event_of, structured};
+pub use compiling::answer;
 pub use engine::Engine;
 pub use error::{PluginError, Refusal};
+pub(crate) use file::{read, read_text};
 pub use grants::{Grant, Granted};
 pub use keyvalue::{Bucket, Buckets};
 pub use limits::Limits;
 pub use plugin::{Description, Kind, Plugin};
+pub(crate) use said::line;
 pub use shadow::{Difference, ShadowStatus};
 pub use step::{
     Beside, CanaryStatus, Failed, Outcome, Passage, Said, Step, StepCounts, StepSpec, StepStatus,

@@ -1,19 +1,17 @@
 //! One plugin file: what it is, whether it may be used, and its compiled code.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use semver::Version;
-use sha2::{Digest as _, Sha256};
-use wasmtime::component::Component;
-use wit_component::ComponentEncoder;
 
 use super::bindings::v0_1::{FilterPre, TransformPre};
+use super::compiling::short;
 use super::engine::Engine;
 use super::error::{PluginError, Refusal};
 use super::grants::{Grant, Granted};
 use super::instance::{Instance, Ready};
 use super::limits::{Limits, why};
+use super::said;
 use super::voice::Voice;
 use crate::names::{Digest, PluginName};
 
@@ -91,9 +89,8 @@ impl Plugin {
     }
 
     fn check(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Self, Refusal> {
-        let component = component(engine, bytes)?;
-        let component =
-            Component::new(&engine.wasm, &component).map_err(|error| Refusal::Damaged(short(&error)))?;
+        let digest = Digest::of(bytes);
+        let component = engine.compiler.compile(&engine.wasm, bytes, digest)?;
         let ty = component.component_type();
         let exports: Vec<_> = ty.exports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
         let imports: Vec<_> = ty.imports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
@@ -107,7 +104,6 @@ impl Plugin {
             Kind::Transform => Ready::Transform(TransformPre::new(linked).map_err(unfit)?),
         };
         let description = describe(engine, &ready, name).map_err(Refusal::Describe)?;
-        let digest = Digest(Sha256::digest(bytes).into());
         let (name, size, engine) = (name.clone(), bytes.len(), Arc::clone(engine));
         Ok(Self { name, digest, kind, size, interface, imports, needs, description, engine, ready })
     }
@@ -118,29 +114,6 @@ impl std::fmt::Debug for Plugin {
         let Self { name, digest, kind, interface, .. } = self;
         write!(f, "Plugin({name} {digest} {kind:?} {interface})")
     }
-}
-
-fn component<'a>(engine: &Engine, bytes: &'a [u8]) -> Result<Cow<'a, [u8]>, Refusal> {
-    if !bytes.starts_with(b"\0asm") {
-        return Err(Refusal::NotWasm);
-    }
-    match bytes.get(4..8) {
-        None => Err(Refusal::Damaged(format!("it ends after {} bytes", bytes.len()))),
-        // The second half of the version says component or core module.
-        Some([_, _, 1, _]) => Ok(Cow::Borrowed(bytes)),
-        Some(_) => {
-            // The encoder trusts the lengths that it reads (it panics on a module that is cut short).
-            wasmtime::Module::validate(&engine.wasm, bytes)
-                .map_err(|error| Refusal::Damaged(short(&error)))?;
-            encode(bytes).map(Cow::Owned)
-        }
-    }
-}
-
-fn encode(module: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let mut encoder = ComponentEncoder::default();
-    let encoded = encoder.module(module).and_then(|encoder| encoder.validate(true).encode());
-    encoded.map_err(|error| Refusal::Module(error.root_cause().to_string()))
 }
 
 fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
@@ -154,12 +127,13 @@ fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
         Some((kind, version))
     });
     let Some((kind, found)) = ours else {
-        let found = if exports.is_empty() { "nothing".into() } else { exports.join(", ") };
+        let found =
+            if exports.is_empty() { "nothing".into() } else { said::lined(exports.join(", "), said::REASON) };
         return Err(Refusal::World { found });
     };
     match Version::parse(found) {
         Ok(version) if (version.major, version.minor) == (0, 1) => Ok((kind, version)),
-        _ => Err(Refusal::Version { found: found.into() }),
+        _ => Err(Refusal::Version { found: said::line(found, said::NAME) }),
     }
 }
 
@@ -172,10 +146,11 @@ fn admit(import: &str) -> Result<(), Refusal> {
     let (path, version) = import.split_once('@').unwrap_or((import, ""));
     match path.strip_prefix(PACKAGE) {
         Some(interface) if IMPORTS.contains(&interface) && version.starts_with("0.1.") => Ok(()),
-        Some(_) => Err(Refusal::Version { found: version.into() }),
+        Some(_) => Err(Refusal::Version { found: said::line(version, said::NAME) }),
         None => {
             let grant = path.split_once('/').map_or(path, |(package, _)| package);
-            Err(Refusal::Import { import: import.into(), grant: grant.into() })
+            let shown = |text| said::line(text, said::NAME);
+            Err(Refusal::Import { import: shown(import), grant: shown(grant) })
         }
     }
 }
@@ -185,16 +160,14 @@ fn describe(engine: &Engine, ready: &Ready, name: &PluginName) -> Result<Descrip
     let voice = Voice::new("-".into(), 0, name.clone(), limits.log, None);
     let described = Instance::start(engine, ready, limits, voice, &Granted::default())
         .and_then(|mut instance| instance.describe());
-    let said = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
+    let about = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
+    if about.settings_schema.len() > said::SCHEMA {
+        return Err(format!("its schema of settings has more than {} KiB", said::SCHEMA >> 10));
+    }
     Ok(Description {
-        name: said.name,
-        version: said.version,
-        description: said.description,
-        settings_schema: said.settings_schema,
+        name: said::lined(about.name, said::NAME),
+        version: said::lined(about.version, said::NAME),
+        description: said::lined(about.description, said::DESCRIPTION),
+        settings_schema: about.settings_schema,
     })
-}
-
-fn short(error: &wasmtime::Error) -> String {
-    let cause = error.root_cause().to_string();
-    cause.lines().next().unwrap_or_default().to_owned()
 }

@@ -14,8 +14,9 @@ use super::error::PluginError;
 use super::step::{Outcome, Passage, Step};
 use crate::event::Event;
 
-/// Events that may wait for the candidate; more are left out, and counted.
+/// Events that may wait for the candidate, and bytes that they and what came of them may have; more are left out, and counted.
 const WAITING: usize = 4_096;
+const BYTES: u64 = 64 << 20;
 /// Differences that are remembered, the latest.
 const SAMPLES: usize = 100;
 
@@ -33,11 +34,23 @@ struct Seen {
     outcome: Outcome,
 }
 
+impl Seen {
+    fn size(&self) -> u64 {
+        let of = |event: &Event| event.record().len() as u64;
+        let out = match &self.outcome {
+            Outcome::Out(events) => events.iter().map(of).sum(),
+            _ => 0,
+        };
+        of(&self.event) + out
+    }
+}
+
 #[derive(Default)]
 struct Found {
     compared: AtomicU64,
     differed: AtomicU64,
     left_out: AtomicU64,
+    waiting: AtomicU64,
     samples: Mutex<VecDeque<Difference>>,
 }
 
@@ -86,9 +99,13 @@ impl Shadow {
     /// Shows the candidate an event. Waits for nothing.
     pub(super) fn show(&self, event: &Event, passage: Passage, outcome: &Outcome) {
         let seen = Seen { event: event.clone(), passage, outcome: outcome.clone() };
-        let taken = self.events.as_ref().is_some_and(|events| events.try_send(seen).is_ok());
+        let (size, found) = (seen.size(), &self.found);
+        let waiting = found.waiting.fetch_add(size, Ordering::Relaxed).saturating_add(size);
+        let room = waiting <= BYTES || waiting == size;
+        let taken = room && self.events.as_ref().is_some_and(|events| events.try_send(seen).is_ok());
         if !taken {
-            self.found.left_out.fetch_add(1, Ordering::Relaxed);
+            found.waiting.fetch_sub(size, Ordering::Relaxed);
+            found.left_out.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -116,7 +133,9 @@ impl Drop for Shadow {
 }
 
 fn follow(candidate: &Step, inbox: &Receiver<Seen>, found: &Found) {
-    while let Ok(Seen { event, passage, outcome }) = inbox.recv() {
+    while let Ok(seen) = inbox.recv() {
+        found.waiting.fetch_sub(seen.size(), Ordering::Relaxed);
+        let Seen { event, passage, outcome } = seen;
         // Nobody waits for the rest once the step is gone.
         if inbox.is_disconnected() {
             break;
@@ -168,4 +187,27 @@ fn changed(before: &Event, after: &Event) -> String {
     let mut names = Vec::new();
     before.changed_in(after, |name| names.push(name));
     if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_for_a_slow_candidate_is_bounded_in_bytes() {
+        // A candidate that takes nothing at all.
+        let (events, inbox) = bounded(WAITING);
+        let shadow = Shadow { events: Some(events), thread: None, found: Arc::default() };
+        let large = Event::builder("1", "/test", "t").json(vec![b' '; 1 << 20]).build().unwrap();
+        let doubled = Outcome::Out(vec![large.clone()]);
+        (0..WAITING).for_each(|_| shadow.show(&large, Passage::default(), &doubled));
+        assert!((20..=32).contains(&inbox.len()), "{} wait", inbox.len());
+        assert_eq!(shadow.found.left_out.load(Ordering::Relaxed), (WAITING - inbox.len()) as u64);
+        // One that is larger than all that may wait does, where nothing else does.
+        inbox.drain().for_each(|seen| _ = shadow.found.waiting.fetch_sub(seen.size(), Ordering::Relaxed));
+        let huge = Event::builder("1", "/test", "t").json(vec![b' '; 70 << 20]).build().unwrap();
+        shadow.show(&huge, Passage::default(), &Outcome::Keep);
+        shadow.show(&huge, Passage::default(), &Outcome::Keep);
+        assert_eq!(inbox.len(), 1);
+    }
 }

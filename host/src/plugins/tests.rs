@@ -1,5 +1,7 @@
 //! Every guest of `tests/guests/` against a real engine.
 
+mod hostile;
+
 use std::sync::{Arc, LazyLock};
 
 use super::*;

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::bindings::v0_1::host::Level;
 use super::own::Own;
+use super::said;
 use crate::names::{PluginName, RouteName};
 use crate::telemetry::{Histogram, StepMetrics};
 
@@ -50,7 +51,7 @@ impl Voice {
         let (admitted, left_out) = self.window.lock().admit(Instant::now());
         self.tell_left_out(left_out);
         if admitted {
-            self.write(level, truncated(message));
+            self.write(level, &said::line(message, LINE));
         }
     }
 
@@ -117,10 +118,6 @@ impl Window {
     }
 }
 
-fn truncated(message: &str) -> &str {
-    &message[..message.floor_char_boundary(LINE)]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,12 +129,5 @@ mod tests {
         let admitted = (0..1000).filter(|_| window.admit(start).0).count();
         assert_eq!(admitted, 100);
         assert_eq!(window.admit(start + Duration::from_secs(1)), (true, 900));
-    }
-
-    #[test]
-    fn a_long_line_is_cut_between_characters() {
-        let line = "ä".repeat(LINE);
-        assert_eq!(truncated(&line).len(), LINE);
-        assert!(truncated(&format!("x{line}")).len() < LINE);
     }
 }

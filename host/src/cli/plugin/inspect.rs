@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{about, engine, grants, kind, load, print_json};
+use crate::plugins::line;
 
 pub(super) fn run(file: &Path, json: bool) -> Result<(), String> {
     let plugin = load(&engine()?, file)?;
@@ -20,7 +21,7 @@ pub(super) fn run(file: &Path, json: bool) -> Result<(), String> {
     println!("imports      {}", plugin.imports.join(", "));
     println!("grants       {}", grants(&plugin));
     if !said.settings_schema.is_empty() {
-        println!("settings     {}", said.settings_schema);
+        println!("settings     {}", line(&said.settings_schema, said.settings_schema.len()));
     }
     Ok(())
 }

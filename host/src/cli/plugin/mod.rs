@@ -111,7 +111,9 @@ fn engine() -> Result<Arc<Engine>, String> {
 }
 
 fn load(engine: &Arc<Engine>, file: &Path) -> Result<Arc<Loaded>, String> {
-    let bytes = std::fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+    let most = crate::config::settings::Loading::default().size;
+    let bytes = crate::plugins::read(file, most)
+        .map_err(|error| format!("cannot read {}: {error}", file.display()))?;
     let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     Loaded::load(engine, &PluginName::from(name), &bytes).map_err(|error| error.to_string())
 }

@@ -26,13 +26,17 @@ pub struct Bucket {
     used: AtomicU64,
     most: AtomicU64,
     version: AtomicU64,
+    /// Whether anybody asks what has changed.
+    recorded: bool,
 }
 
 #[derive(Debug, Default)]
 struct Shard {
     entries: HashMap<Box<str>, Entry>,
-    /// Keys that changed since they were written to disk, with repetitions.
+    /// Keys that changed since they were written to disk, with some repetitions.
     changed: Vec<Box<str>>,
+    /// Of those, how many there were when the repetitions went last.
+    distinct: usize,
     /// Nothing expires before: a full shard is not looked through for nothing.
     next_expiry: u64,
 }
@@ -76,10 +80,35 @@ pub(super) enum Change {
     Remove,
 }
 
+impl Undo {
+    /// Bytes that it holds.
+    pub(super) fn cost(&self) -> u64 {
+        self.key.len() as u64 + self.before.as_ref().map_or(OVERHEAD, |before| cost(&self.key, before))
+    }
+}
+
+impl Shard {
+    /// A key that is written again and again between two looks shall not take room each time.
+    fn note(&mut self, key: Box<str>) {
+        self.changed.push(key);
+        if self.changed.len() > 2 * self.distinct + FEW {
+            self.changed.sort_unstable();
+            self.changed.dedup();
+            self.distinct = self.changed.len();
+        }
+    }
+}
+
 impl Bucket {
-    /// An empty one that may hold so many bytes.
+    /// An empty one that may hold so many bytes, and is never written to disk.
     pub fn new(most: u64) -> Self {
+        Self { recorded: false, ..Self::recorded(most) }
+    }
+
+    /// An empty one whose owner takes what has changed, now and then.
+    pub(super) fn recorded(most: u64) -> Self {
         Self {
+            recorded: true,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             used: AtomicU64::new(0),
@@ -156,7 +185,7 @@ impl Bucket {
         if let Some(entry) = shard.entries.remove(&undo.key) {
             self.used.fetch_sub(cost(&undo.key, &entry), Ordering::Relaxed);
         }
-        shard.changed.push(undo.key.clone());
+        self.note(&mut shard, &undo.key);
         if let Some(entry) = undo.before {
             self.used.fetch_add(cost(&undo.key, &entry), Ordering::Relaxed);
             shard.entries.insert(undo.key, entry);
@@ -178,6 +207,7 @@ impl Bucket {
             let mut shard = shard.lock();
             self.expire(&mut shard, now);
             let mut keys = std::mem::take(&mut shard.changed);
+            shard.distinct = 0;
             keys.sort_unstable();
             keys.dedup();
             all.extend(keys.into_iter().map(|key| {
@@ -196,9 +226,14 @@ impl Bucket {
     /// Those were not written after all.
     pub(super) fn put_off(&self, keys: impl Iterator<Item = Box<str>>) {
         keys.for_each(|key| {
-            let mut shard = self.shard(&key).lock();
-            shard.changed.push(key);
+            self.shard(&key).lock().note(key);
         });
+    }
+
+    fn note(&self, shard: &mut Shard, key: &str) {
+        if self.recorded {
+            shard.note(key.into());
+        }
     }
 
     fn put(&self, shard: &mut Shard, key: &str, mut entry: Entry, now: u64) -> Result<Undo, Refused> {
@@ -225,14 +260,14 @@ impl Bucket {
                 None
             }
         };
-        shard.changed.push(key.clone());
+        self.note(shard, &key);
         Ok(Undo { key, before, version: Some(version) })
     }
 
     fn remove(&self, shard: &mut Shard, key: &str) -> Option<Undo> {
         let (key, before) = shard.entries.remove_entry(key)?;
         self.used.fetch_sub(cost(&key, &before), Ordering::Relaxed);
-        shard.changed.push(key.clone());
+        self.note(shard, &key);
         Some(Undo { key, before: Some(before), version: None })
     }
 
@@ -240,7 +275,7 @@ impl Bucket {
         if shard.next_expiry > now {
             return;
         }
-        let Shard { entries, changed, next_expiry } = shard;
+        let Shard { entries, changed, next_expiry, .. } = shard;
         *next_expiry = u64::MAX;
         entries.retain(|key, entry| {
             if entry.is_live(now) {
@@ -248,7 +283,10 @@ impl Bucket {
                 return true;
             }
             self.used.fetch_sub(cost(key, entry), Ordering::Relaxed);
-            changed.push(key.clone());
+            if self.recorded {
+                // Each was an entry, so these are no more than those were.
+                changed.push(key.clone());
+            }
             false
         });
         // Entries that expire one by one shall not cost a look through all of them each time.
@@ -266,6 +304,8 @@ impl Bucket {
     }
 }
 
+/// So many keys in a row are noted before repetitions are looked for.
+const FEW: usize = 1_024;
 /// The least time between two looks for what has expired: 100 ms.
 const GRAIN: u64 = 100_000_000;
 
@@ -292,7 +332,7 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_gone_and_makes_room() {
-        let bucket = Bucket::new(2 * (OVERHEAD + 2));
+        let bucket = Bucket::recorded(2 * (OVERHEAD + 2));
         set(&bucket, "a", b"1", 2 * SECOND, 0).unwrap();
         set(&bucket, "b", b"2", u64::MAX, 0).unwrap();
         assert_eq!(bucket.get("a", SECOND).as_deref(), Some(&b"1"[..]));
@@ -328,6 +368,25 @@ mod tests {
         let ((), undo) = bucket.change("a", 0, |_| (Change::Remove, ())).unwrap();
         bucket.undo(undo.unwrap());
         assert_eq!(bucket.get("a", 0).as_deref(), Some(&b"theirs"[..]));
+    }
+
+    #[test]
+    fn a_key_that_is_written_a_million_times_is_noted_a_few_times() {
+        let noted = |bucket: &Bucket| {
+            let shards = bucket.shards.iter();
+            shards.map(|shard| shard.lock().changed.len()).sum::<usize>()
+        };
+        let (recorded, in_memory) = (Bucket::recorded(1 << 20), Bucket::new(1 << 20));
+        for now in 0..100_000 {
+            for bucket in [&recorded, &in_memory] {
+                let key = format!("key{}", now % 10);
+                set(bucket, &key, b"value", u64::MAX, now).unwrap();
+                bucket.change(&key, now, |_| (Change::Remove, ())).unwrap();
+            }
+        }
+        assert!(noted(&recorded) <= SHARDS * (FEW + 20), "{}", noted(&recorded));
+        assert_eq!(recorded.take_changed(0).len(), 10);
+        assert_eq!(noted(&in_memory), 0, "nobody takes what has changed in memory alone");
     }
 
     proptest::proptest! {

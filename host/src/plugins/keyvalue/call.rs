@@ -14,6 +14,8 @@ pub(in crate::plugins) struct Call {
     identity: Option<u64>,
     now: Option<u64>,
     written: Vec<Undo>,
+    /// Bytes of `written`.
+    held: u64,
 }
 
 impl Call {
@@ -24,12 +26,18 @@ impl Call {
     pub(in crate::plugins) fn begin(&mut self, identity: Option<u64>) {
         self.identity = identity;
         self.now = None;
-        self.written.clear();
+        self.keep();
     }
 
     /// What the call wrote stays.
     pub(in crate::plugins) fn keep(&mut self) {
         self.written.clear();
+        self.held = 0;
+    }
+
+    /// Bytes that are held to take back what the call has written.
+    pub(in crate::plugins) fn held(&self) -> u64 {
+        self.held
     }
 
     /// What the call wrote is taken back, the last first.
@@ -37,6 +45,7 @@ impl Call {
         if let Some(bucket) = &self.bucket {
             self.written.drain(..).rev().for_each(|undo| bucket.undo(undo));
         }
+        self.held = 0;
     }
 
     /// Unix nanoseconds, the same for the whole call.
@@ -87,7 +96,7 @@ impl Call {
         // Without the grant nothing that imports this is ever started.
         let Some(bucket) = &self.bucket else { return Err(Refused::Full) };
         let (first, undo) = bucket.claim(key, (now, expires), self.identity)?;
-        self.written.extend(undo);
+        self.hold(undo);
         Ok(first)
     }
 
@@ -100,8 +109,13 @@ impl Call {
         // Without the grant nothing that imports this is ever started.
         let Some(bucket) = &self.bucket else { return Err(Refused::Full) };
         let (answer, undo) = bucket.change(key, now, decide)?;
-        self.written.extend(undo);
+        self.hold(undo);
         Ok(answer)
+    }
+
+    fn hold(&mut self, undo: Option<Undo>) {
+        self.held += undo.as_ref().map_or(0, Undo::cost);
+        self.written.extend(undo);
     }
 
     fn expiry(&mut self, after: Option<u64>) -> u64 {

@@ -86,10 +86,15 @@ impl Buckets {
             bucket.limit(most);
             return Arc::clone(bucket);
         }
-        let bucket = Arc::new(Bucket::new(most));
-        if let Some(disk) = &self.0.disk {
-            disk.load(&place, &bucket);
-        }
+        let bucket = match &self.0.disk {
+            None => Bucket::new(most),
+            Some(disk) => {
+                let bucket = Bucket::recorded(most);
+                disk.load(&place, &bucket);
+                bucket
+            }
+        };
+        let bucket = Arc::new(bucket);
         open.insert(place, Arc::clone(&bucket));
         bucket
     }
