@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, places};
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 /// Events to the embedded stream through one step.
 fn through(step: &str) -> String {
@@ -155,4 +156,70 @@ async fn cases_beside_a_plugin_keep_a_version_out_that_fails_them() {
     let output = host.run(&["plugin", "test", &wasm.to_string_lossy(), "--update"]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     host.reload().await.expect("what is expected now is what comes");
+}
+
+#[tokio::test]
+async fn a_running_host_lists_its_plugins_with_their_uses() {
+    let settings = through("plugin: keeps-all, shadow: drops-one.wasm")
+        + "  - name: counted\n    steps: [{ plugin: remembers, grants: { keyvalue: true } }]\n    deliver: [local]\n";
+    let plan = Host::with(settings).guest("keeps-all").guest("drops-one").guest("remembers");
+    let host = plan.start().await;
+    host.send_all(&[event("1", "claim", "a"), event("evt_7777", "claim", "a")]).await;
+    host.has_settled().await;
+    until_true("the shadow has seen both", PATIENCE, async || step(&host).await["shadow"]["compared"] == 2)
+        .await;
+    let settings = host.settings_path();
+    let settings = settings.to_string_lossy();
+    let output = host.run(&["plugin", "list", "--config", &settings, "--json"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let plugins: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let plugin = |name: &str| {
+        let found = plugins.as_array().into_iter().flatten().find(|plugin| plugin["name"] == name);
+        found.unwrap_or_else(|| panic!("{name} is in {plugins}")).clone()
+    };
+    let (first, shadow, state) = (plugin("keeps-all"), plugin("drops-one"), plugin("remembers"));
+    assert_eq!((&first["kind"], &first["interface"]), (&json!("filter"), &json!("0.1.0")));
+    assert!(first["size"].as_u64().is_some_and(|size| size > 1_000), "{first}");
+    let used = |plugin: &Value| plugin["uses"][0].clone();
+    assert_eq!((&used(&first)["role"], &used(&first)["kept"]), (&json!("step"), &json!(2)));
+    assert!(used(&first)["memory"].as_u64().is_some_and(|memory| memory > 60_000), "{first}");
+    assert_eq!((&used(&shadow)["role"], &used(&shadow)["differed"]), (&json!("shadow"), &json!(1)));
+    assert_eq!((&used(&state)["granted"], &used(&state)["dropped"]), (&json!(["keyvalue"]), &json!(1)));
+    let output = host.run(&["plugin", "list", "--config", &settings]).await;
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    for part in ["keeps-all", "r, step 1", "shadow, 1 differ", "granted keyvalue"] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    let output = host.run(&["plugin", "list", "plugins"]).await;
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("Keeps every event"),
+        "a directory is listed as well"
+    );
+}
+
+#[tokio::test]
+async fn cases_are_run_again_when_something_is_saved() {
+    let host = Host::with("events: { enabled: false }\n").guest("keeps-all").prepare();
+    let wasm = host.plugin_directory().join("keeps-all.wasm");
+    let cases = host.plugin_directory().join("keeps-all.test.yaml");
+    std::fs::write(&cases, "cases: [{ name: first, event: {}, expect: keep }]\n").expect("it can be written");
+    let mut command = host.command(&["plugin", "test", "--watch", &wasm.to_string_lossy()]);
+    let command =
+        command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut watch = command.spawn().expect("the command can be started");
+    let mut lines = BufReader::new(watch.stdout.take().expect("it is a pipe")).lines();
+    let mut says = async |part: &str| loop {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await.expect("it says something");
+        let line = line.expect("it can be read").expect("it does not end");
+        if line.contains(part) {
+            break;
+        }
+    };
+    says("ok      first (keep)").await;
+    says("waiting for changes").await;
+    std::fs::write(&cases, "cases: [{ name: second, event: {}, expect: drop }]\n")
+        .expect("it can be written");
+    says("FAILED  second (keep)").await;
+    says("waiting for changes").await;
+    watch.kill().await.expect("it runs");
 }

@@ -28,7 +28,7 @@ use crate::delivery::Lane;
 use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
-use crate::plugins::{Step, StepCounts, StepStatus};
+use crate::plugins::{PluginUse, Step, StepCounts, StepStatus};
 use crate::router::{Condition, Rule, Table};
 use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
@@ -479,6 +479,17 @@ impl Swapper {
     pub fn steps(&self) -> Vec<StepStatus> {
         let snapshot = self.snapshot.load();
         snapshot.routes.iter().flat_map(|route| &route.steps).map(|step| step.status()).collect()
+    }
+
+    /// Where each plugin in force is used. Blocks for the length of a plugin's call at most.
+    pub(super) fn uses(&self) -> HashMap<PluginName, Vec<PluginUse>> {
+        let snapshot = self.snapshot.load();
+        let mut uses: HashMap<_, Vec<_>> = HashMap::new();
+        let steps = snapshot.routes.iter().flat_map(|route| &route.steps);
+        for (plugin, used) in steps.flat_map(|step| step.uses()) {
+            uses.entry(plugin.name.clone()).or_default().push(used);
+        }
+        uses
     }
 
     /// Shows what the steps and lanes in force take and how they are. Blocks for the length of a plugin's call at most.

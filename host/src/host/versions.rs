@@ -8,7 +8,7 @@ use super::candidate::plugin_file;
 use super::history::{History, Version};
 use super::swap::{Refused, Swapper};
 use crate::names::PluginName;
-use crate::plugins::{Description, Kind};
+use crate::plugins::{Description, Kind, PluginUse};
 
 /// Where the versions are kept.
 pub(super) fn history(data: &Path) -> History {
@@ -24,12 +24,18 @@ pub struct PluginInForce {
     pub digest: String,
     /// Filter or transform.
     pub kind: Kind,
+    /// The version of the interface that it was written for.
+    pub interface: String,
+    /// Bytes of its file.
+    pub size: u64,
     /// What it says of itself.
     pub description: Description,
     /// What it needs of `grants`.
     pub needs: Vec<crate::plugins::Grant>,
     /// Kept versions, the last in force first.
     pub versions: Vec<Version>,
+    /// Where it is used, as a step's own and as a candidate.
+    pub uses: Vec<PluginUse>,
     /// Whether an operator has suspended it.
     pub suspended: bool,
 }
@@ -39,15 +45,19 @@ impl Swapper {
     pub fn plugins(&self) -> Vec<PluginInForce> {
         let suspended = self.suspended();
         let in_force = self.in_force(|workshop, _| workshop.plugins().cloned().collect::<Vec<_>>());
+        let mut uses = self.uses();
         let mut plugins: Vec<_> = in_force
             .into_iter()
             .map(|plugin| PluginInForce {
                 name: plugin.name.to_string(),
                 digest: plugin.digest.to_string(),
                 kind: plugin.kind,
+                interface: plugin.interface.to_string(),
+                size: plugin.size as u64,
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
                 versions: self.history().versions(&plugin.name),
+                uses: uses.remove(&plugin.name).unwrap_or_default(),
                 suspended: suspended.contains(&plugin.name),
             })
             .collect();

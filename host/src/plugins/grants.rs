@@ -43,6 +43,11 @@ pub struct Granted {
 }
 
 impl Granted {
+    /// What is granted, by name.
+    pub(super) fn names(&self) -> Vec<Grant> {
+        self.keyvalue.iter().map(|_| Grant::Keyvalue).collect()
+    }
+
     /// What is needed and not granted.
     pub(super) fn lacks(&self, needed: &[Grant]) -> Option<Grant> {
         needed.iter().copied().find(|grant| match grant {

@@ -39,7 +39,8 @@ pub use plugin::{Description, Kind, Plugin};
 pub(crate) use said::line;
 pub use shadow::{Difference, ShadowStatus};
 pub use step::{
-    Beside, CanaryStatus, Failed, Outcome, Passage, Said, Step, StepCounts, StepSpec, StepStatus,
+    Beside, CanaryStatus, Failed, Outcome, Passage, PluginUse, Role, Said, Step, StepCounts, StepSpec,
+    StepStatus,
 };
 
 /// The newest interface version that this host speaks, `stagewire:plugin@…`.

@@ -109,6 +109,11 @@ impl Shadow {
         }
     }
 
+    /// Events that came out otherwise.
+    pub(super) fn differed(&self) -> u64 {
+        self.found.differed.load(Ordering::Relaxed)
+    }
+
     pub(super) fn status(&self, candidate: &Step) -> ShadowStatus {
         let plugin = &candidate.spec().plugin;
         ShadowStatus {

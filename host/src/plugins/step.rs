@@ -7,7 +7,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use super::error::PluginError;
-use super::grants::Granted;
+use super::grants::{Grant, Granted};
 use super::instance::Instance;
 use super::keyvalue::Bucket;
 use super::limits::{Limits, why};
@@ -178,6 +178,42 @@ pub struct CanaryStatus {
     pub events: u64,
 }
 
+/// One use of a plugin: in a step, or beside one.
+#[derive(Clone, Debug, serde::Serialize, schemars::JsonSchema)]
+pub struct PluginUse {
+    /// The route.
+    pub route: String,
+    /// The step's place in the route, from 0.
+    pub step: usize,
+    /// What the plugin is to the step.
+    pub role: Role,
+    /// What it may reach beside the host's own functions.
+    pub granted: Vec<Grant>,
+    /// What it made of events since the host's start.
+    #[serde(flatten)]
+    pub counts: StepCounts,
+    /// Its instances.
+    pub instances: usize,
+    /// Bytes that they have together.
+    pub memory: u64,
+    /// Of a shadow: events that it came to something else on than its step.
+    pub differed: Option<u64>,
+    /// Of a canary: its share of the keys.
+    pub percent: Option<f64>,
+}
+
+/// What a plugin is to a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The step's own.
+    Step,
+    /// It sees what the step sees, without effect.
+    Shadow,
+    /// It takes the step's place for a share of the keys.
+    Canary,
+}
+
 /// A candidate for the place of a step.
 pub enum Beside {
     /// On all events, without effect.
@@ -343,6 +379,39 @@ impl Step {
     pub fn memory(&self) -> u64 {
         let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map_or(0, Instance::memory);
         self.slots.iter().map(of).max().unwrap_or(0)
+    }
+
+    /// The uses of plugins that it is: its own, and those of its candidates, each with the plugin. Blocks for the length of a call at
+    /// most.
+    pub fn uses(&self) -> Vec<(&Arc<Plugin>, PluginUse)> {
+        let mut uses = vec![self.used_as(Role::Step)];
+        if let Some((candidate, shadow)) = &self.shadow {
+            let (plugin, used) = candidate.used_as(Role::Shadow);
+            uses.push((plugin, PluginUse { differed: Some(shadow.differed()), ..used }));
+        }
+        if let Some(canary) = &self.canary {
+            let (plugin, used) = canary.step.used_as(Role::Canary);
+            uses.push((plugin, PluginUse { percent: Some(canary.percent), ..used }));
+        }
+        uses
+    }
+
+    fn used_as(&self, role: Role) -> (&Arc<Plugin>, PluginUse) {
+        let StepSpec { route, index, plugin, granted, .. } = &self.spec;
+        let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map(Instance::memory);
+        let instances: Vec<u64> = self.slots.iter().filter_map(of).collect();
+        let used = PluginUse {
+            route: route.to_string(),
+            step: *index,
+            role,
+            granted: granted.names(),
+            counts: self.counts(),
+            instances: instances.len(),
+            memory: instances.iter().sum(),
+            differed: None,
+            percent: None,
+        };
+        (plugin, used)
     }
 
     /// Its plugin's name and digest, with a space between.

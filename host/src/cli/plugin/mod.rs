@@ -24,7 +24,7 @@ use crate::plugins::{Engine, Plugin as Loaded};
 /// Begin, build, check, test, measure, inspect and list plugins
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  stagewire plugin new my-filter --lang python --kind filter\n  stagewire plugin build my-filter\n  stagewire plugin list\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
+    after_help = "Examples:\n  stagewire plugin new my-filter --lang python --kind filter\n  stagewire plugin build my-filter\n  stagewire plugin list\n  stagewire plugin list plugins/\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
 )]
 pub(super) struct Plugin {
     #[command(subcommand)]
@@ -33,16 +33,7 @@ pub(super) struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Lists the plugins of a directory
-    #[command(after_help = "Example:\n  stagewire plugin list plugins/ --json")]
-    List {
-        /// Where the .wasm files are
-        #[arg(default_value = "plugins")]
-        directory: PathBuf,
-        /// Prints JSON
-        #[arg(long)]
-        json: bool,
-    },
+    List(list::List),
     /// Shows what a plugin is, what it imports, and which settings it takes
     #[command(after_help = "Example:\n  stagewire plugin inspect plugins/redact.wasm")]
     Inspect {
@@ -85,7 +76,7 @@ enum Action {
 impl Plugin {
     pub(super) fn run(self) -> Outcome {
         let done = match self.command {
-            Action::List { directory, json } => list::run(&directory, json),
+            Action::List(list) => return list.run(),
             Action::Inspect { file, json } => inspect::run(&file, json),
             Action::Check { file, settings, json } => {
                 if let Some(Err(error)) = settings.as_deref().map(serde_json::from_str::<serde_json::Value>) {
