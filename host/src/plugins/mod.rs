@@ -47,4 +47,6 @@ pub use step::{
 pub const INTERFACE: &str = "0.1.0";
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
