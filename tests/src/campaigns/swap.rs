@@ -2,7 +2,7 @@
 //!
 //! Each event matches two routes, which stamp it and deliver it to two streams. One snapshot processes an event from
 //! beginning to end, so both streams must show the same stamp: that of the rules, or of the plugin's build where it
-//! brings its own.
+//! brings its own. Now and then the plugin goes back to the version before, by command and by its file, and the clock is looked at.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::{Findings, Length};
 use crate::load::Load;
 use crate::redis::Stream;
-use crate::waiting::PATIENCE;
+use crate::waiting::{PATIENCE, until_true};
 use crate::{Host, Redis, places};
 
 /// Builds of the guest that stamps: with its settings' version, or with its own.
@@ -18,19 +18,42 @@ pub const VERSIONS: [&str; 3] = ["stamps-version", "stamps-version-1", "stamps-v
 
 const STREAMS: [&str; 2] = ["left", "right"];
 
+/// So many looks at the host's memory, evenly over the swaps. The first third of them is a host that still warms up.
+const LOOKS: usize = 30;
+/// The most that its memory may grow from the second third to the last, as the promise is.
+const GROWTH: f64 = 1.05;
+/// The most that going back by command may take, in the middle, as the promise is.
+const BACK: Duration = Duration::from_millis(100);
+
 /// Swaps again and again.
 ///
 /// # Panics
-/// If an event is lost, refused, out of order, or stamped by two versions.
+/// If an event is lost, refused, out of order, or stamped by two versions; in full length also if the host's memory grows, or if
+/// going back takes too long.
 pub async fn run(length: Length) -> Findings {
     let redis = Redis::start().await;
     let host =
         Host::with(settings(&redis, 0)).plugin_file("stamp", &places::guest(VERSIONS[0])).start().await;
-    let load = Load::on(host.ingress()).connections(8).pace(Duration::from_millis(2)).with_ledger().start();
-    let (swaps, first) = (length.pick(60, 2_100), host.generation().await);
+    let pace = Duration::from_millis(length.pick(2, 20));
+    let load = Load::on(host.ingress()).connections(8).pace(pace).with_ledger().start();
+    let (swaps, first) = (length.pick(60, 10_000), host.generation().await);
     let (mut times, mut last) = (Vec::new(), first);
+    let (mut resident, mut by_command, mut by_file) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=swaps {
+        if number % (swaps / LOOKS) == 0 {
+            resident.push(host.process().resident());
+        }
         let begin = Instant::now();
+        if number % 20 == 9 {
+            by_command.push(back_by_command(&host).await);
+            last = host.generation_after(last).await;
+            continue;
+        }
+        if number % 20 == 19 {
+            by_file.push(back_by_file(&host).await);
+            last = host.generation_after(last).await;
+            continue;
+        }
         if number % 2 == 0 {
             host.put_plugin("stamp", &places::guest(VERSIONS[number / 2 % VERSIONS.len()]));
         } else {
@@ -65,12 +88,52 @@ pub async fn run(length: Length) -> Findings {
     }
     let mixed = stamps[0].iter().filter(|(id, stamp)| stamps[1].get(*id) != Some(*stamp)).count();
     assert_eq!(mixed, 0, "{mixed} events were stamped by two versions");
-    times.sort_unstable();
+    [&mut times, &mut by_command, &mut by_file].into_iter().for_each(|times| times.sort_unstable());
     findings.add("mixtures of versions", mixed);
     findings.add("versions seen", stamps[0].values().collect::<std::collections::HashSet<_>>().len());
-    findings.add("a swap, median", format!("{:.1?}", times[times.len() / 2]));
-    findings.add("a swap, longest", format!("{:.1?}", times[times.len() - 1]));
+    for (what, times) in [("a swap", &times), ("back by command", &by_command), ("back by file", &by_file)] {
+        let (middle, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        findings.add(what, format!("median {middle:.1?}, longest {longest:.1?}, of {}", times.len()));
+    }
+    let curve: Vec<_> = resident.iter().map(|bytes| (bytes >> 20).to_string()).collect();
+    findings.add("resident, MiB", curve.join(" "));
+    let third = |nth: usize| {
+        let mut part = resident[nth * LOOKS / 3..(nth + 1) * LOOKS / 3].to_vec();
+        part.sort_unstable();
+        part[part.len() / 2] as f64
+    };
+    let growth = third(2) / third(1);
+    findings.add("last third to second", format!("{growth:.3} (at most {GROWTH})"));
+    if length == Length::Full {
+        assert!(growth <= GROWTH, "the host's memory grows\n{findings}");
+        assert!(by_command[by_command.len() / 2] < BACK, "going back takes too long\n{findings}");
+    }
     findings
+}
+
+/// Goes back to the version before; how long that took, from the command's start until the version is in force.
+async fn back_by_command(host: &Host) -> Duration {
+    let before = host.status().await["steps"][0]["digest"].clone();
+    let (settings, begin) = (host.settings_path(), Instant::now());
+    let output = host.run(&["plugin", "rollback", "stamp", "--config", &settings.to_string_lossy()]).await;
+    let took = begin.elapsed();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_ne!(host.status().await["steps"][0]["digest"], before, "another version is in force");
+    took
+}
+
+/// Puts the file of another version in place, and waits until the host has noticed by itself.
+async fn back_by_file(host: &Host) -> Duration {
+    let digest = async || host.status().await["steps"][0]["digest"].clone();
+    let (before, now) = (digest().await, std::fs::read(host.plugin_directory().join("stamp.wasm")));
+    let now = now.expect("the plugin is there");
+    let guests =
+        VERSIONS.map(|version| std::fs::read(places::guest(version)).expect("the guest can be read"));
+    let other = guests.iter().find(|bytes| **bytes != now).expect("there are several versions");
+    let begin = Instant::now();
+    host.put_plugin_bytes("stamp", other);
+    until_true("the other version is in force", PATIENCE, async || digest().await != before).await;
+    begin.elapsed()
 }
 
 fn settings(redis: &Redis, version: usize) -> String {

@@ -41,13 +41,39 @@ static void bytes(const sw_event *event, sw_emitter *out) {
     for (;;) sw_set_data(sw_edit(out, event), data);
 }
 
+/* Data that is longer than the whole memory. */
+static void lie(const sw_event *event, sw_emitter *out) {
+    sw_text data = {sw_memory(16), 0x7fffffff};
+    sw_set_data(sw_edit(out, event), data);
+}
+
+/* A hundred names, and all of them the same megabyte. */
+static void say_the_same(sw_emitter *out) {
+    static sw_named all[100];
+    sw_text name = {sw_memory(1 << 20), 1 << 20}, refusal;
+    memset((char *)name.at, 'x', name.length);
+    for (int index = 0; index < 100; index++) all[index].name = name, all[index].value.kind = SW_BOOLEAN;
+    sw_new_event event = {SW("1"), SW("s"), SW("t"), {NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}, all, 100, {NULL, 0}};
+    sw_emit(out, &event, &refusal);
+}
+
+/* What follows the last dot of the type. */
+static sw_text misdeed(sw_text type) {
+    for (size_t at = type.length; at > 0; at--) {
+        if (type.at[at - 1] == '.') return (sw_text){type.at + at, type.length - at};
+    }
+    return type;
+}
+
 sw_answer sw_transform(const sw_event *event, sw_emitter *out) {
-    sw_text type = sw_type(event);
+    sw_text type = misdeed(sw_type(event));
     if (sw_equal(type, SW("loop"))) loop();
     if (sw_equal(type, SW("bomb"))) bomb();
     if (sw_equal(type, SW("deep")) && descend(UINT64_MAX) == 1) return sw_drop(SW("reached the ground"));
     if (sw_equal(type, SW("trap"))) __builtin_trap();
     if (sw_equal(type, SW("bytes"))) bytes(event, out);
+    if (sw_equal(type, SW("lies"))) lie(event, out);
+    if (sw_equal(type, SW("same"))) say_the_same(out);
     if (sw_equal(type, SW("flood"))) flood();
     sw_pass(out, event);
     return sw_done();

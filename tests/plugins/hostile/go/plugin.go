@@ -4,6 +4,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
+	"unsafe"
 
 	stagewire "github.com/stagewire/stagewire/sdk/go"
 	"github.com/stagewire/stagewire/sdk/go/transform"
@@ -14,7 +16,9 @@ type hostile struct{}
 var hoard [][]byte
 
 func (hostile) Apply(event stagewire.Event, out stagewire.Emitter) error {
-	switch event.Type() {
+	// What follows the last dot.
+	kind := event.Type()
+	switch kind[strings.LastIndex(kind, ".")+1:] {
 	case "loop":
 		for {
 		}
@@ -34,6 +38,18 @@ func (hostile) Apply(event stagewire.Event, out stagewire.Emitter) error {
 		for {
 			out.Edit(event).SetData(data)
 		}
+	case "lies":
+		// Data that is longer than the whole memory.
+		one := []byte{1}
+		out.Edit(event).SetData(unsafe.Slice(&one[0], 1<<30))
+	case "same":
+		// A hundred names, and all of them the same megabyte.
+		name := strings.Repeat("x", 1<<20)
+		extensions := make([]stagewire.Attribute, 100)
+		for index := range extensions {
+			extensions[index] = stagewire.Attribute{Name: name, Value: true}
+		}
+		return out.Emit(stagewire.NewEvent{ID: "1", Source: "s", Type: "t", Extensions: extensions})
 	case "flood":
 		for line := range 1000 {
 			stagewire.Log(stagewire.Info, fmt.Sprintf("line %d", line))

@@ -37,6 +37,16 @@ impl Stream {
         reply.ok().and_then(|value| entries_added(&value)).unwrap_or(0)
     }
 
+    /// Empties it, and goes on counting what is added.
+    pub async fn trim(&self) {
+        let mut connection = self.connection.clone();
+        let _: u64 = redis::cmd("XTRIM")
+            .arg((&self.name, "MAXLEN", 0))
+            .query_async(&mut connection)
+            .await
+            .expect("Redis answers XTRIM");
+    }
+
     /// Empties it.
     pub async fn clear(&self) {
         let mut connection = self.connection.clone();
@@ -46,6 +56,11 @@ impl Stream {
 
     /// The exact bytes of each entry's `event`, in the order of the stream.
     pub async fn raw(&self) -> Vec<Vec<u8>> {
+        self.entries().await.into_iter().map(|(_, raw)| raw).collect()
+    }
+
+    /// Each entry's name, and its `event`.
+    async fn entries(&self) -> Vec<(String, Vec<u8>)> {
         let mut connection = self.connection.clone();
         let (mut all, mut from) = (Vec::new(), "-".to_owned());
         loop {
@@ -56,8 +71,10 @@ impl Stream {
                 .expect("Redis answers XRANGE");
             let Some(last) = page.ids.last() else { return all };
             from = format!("({}", last.id);
-            let event = |entry: &redis::streams::StreamId| entry.get("event");
-            all.extend(page.ids.iter().map(|entry| event(entry).expect("an entry has the field `event`")));
+            all.extend(page.ids.into_iter().map(|entry| {
+                let event = entry.get("event").expect("an entry has the field `event`");
+                (entry.id, event)
+            }));
         }
     }
 
@@ -65,6 +82,24 @@ impl Stream {
     pub async fn events(&self) -> Vec<Value> {
         let parse = |raw: &Vec<u8>| serde_json::from_slice(raw).expect("an entry is a JSON document");
         self.raw().await.iter().map(parse).collect()
+    }
+
+    /// The events' ids with when Redis got each, in milliseconds of Unix time.
+    pub async fn arrivals(&self) -> Vec<(String, u64)> {
+        #[derive(serde::Deserialize)]
+        struct Id {
+            id: String,
+        }
+        let mut all = Vec::new();
+        for (place, raw) in self.entries().await {
+            let at = place
+                .split('-')
+                .next()
+                .and_then(|at| at.parse().ok())
+                .expect("an entry is named by its time");
+            all.push((serde_json::from_slice::<Id>(&raw).expect("an entry is an event").id, at));
+        }
+        all
     }
 
     /// The events' ids, in the order of the stream.
