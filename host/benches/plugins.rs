@@ -43,6 +43,15 @@ fn main() {
     against("empty step", || run(&empty, &small), "bare call", &mut bare, "at most 2");
     let filter = step(&engine, "plugins", "type-filter", r#"{"allow":["com.storytelling.nlp.document.*"]}"#);
     against("filter", || run(&filter, &small), "bare call", &mut bare, "at most 5");
+    let row: Vec<Step> = (0..10)
+        .map(|_| step(&engine, "plugins", "type-filter", r#"{"allow":["com.storytelling.nlp.document.*"]}"#))
+        .collect();
+    let ten = || row.iter().for_each(|step| run(step, &small));
+    against("ten in a row", ten, "filter", || run(&filter, &small), "at most 11");
+    let state = step(&engine, "guests", "remembers", "{}");
+    let [one, hundred] = ["get", "gets"].map(looking);
+    let more = apart(|| run(&state, &hundred), || run(&state, &one));
+    println!("  state get        {:>8.0} ns   (at most 1000)", more / 99.0);
     let large = event(16 << 10);
     against("filter, 16 KiB", || run(&filter, &large), "filter", || run(&filter, &small), "about 1");
     let [on_demand, pooled] = [InstanceAllocationStrategy::OnDemand, pool()].map(guest);
@@ -60,14 +69,24 @@ fn main() {
     }
 }
 
-/// Prints the medians of two, and their ratio.
-fn against(what: &str, mut one: impl FnMut(), other_what: &str, mut other: impl FnMut(), bound: &str) {
+/// By how much the median of one is above that of the other.
+fn apart(one: impl FnMut(), other: impl FnMut()) -> f64 {
+    let (one, other) = medians(one, other);
+    one - other
+}
+
+fn medians(mut one: impl FnMut(), mut other: impl FnMut()) -> (f64, f64) {
     let (mut ones, mut others) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ones.push(round(&mut one));
         others.push(round(&mut other));
     }
-    let (one, other) = (median(ones), median(others));
+    (median(ones), median(others))
+}
+
+/// Prints the medians of two, and their ratio.
+fn against(what: &str, one: impl FnMut(), other_what: &str, other: impl FnMut(), bound: &str) {
+    let (one, other) = medians(one, other);
     println!(
         "  {what:<16} {one:>8.0} ns   {other_what:<10} {other:>8.0} ns   ratio {:.2} ({bound})",
         one / other
@@ -105,6 +124,11 @@ fn event(size: usize) -> Event {
         .json(data)
         .build()
         .expect("the event is valid")
+}
+
+/// An event of that type, about something that the state knows nothing of.
+fn looking(kind: &str) -> Event {
+    Event::builder("evt_1", "bench", kind).subject("document/doc-123").build().expect("the event is valid")
 }
 
 fn step(engine: &Arc<Engine>, place: &str, plugin: &str, settings: &str) -> Step {

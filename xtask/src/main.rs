@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   test                   set up, then formatting, lints, unit tests and end-to-end suites: what CI runs
   bench [NAME]           build in release and measure, side by side; NAME is one of
                          forwarder, filter, fsync, seeing, explain, plugins, conditions, routes,
-                         swap, footprint, languages, one-down, backends [KIND ...]
+                         swap, saved, footprint, languages, one-down, backends [KIND ...]
   soak NAME [--short]    a long campaign: kill, swap, hostile, faults, brokers, or all
   soak faults|brokers [BACKEND ...] [--short] [--seed NUMBER]
                          a network that misbehaves, brokers that are killed, for each backend or these
@@ -106,6 +106,8 @@ fn soak(rest: &[&str]) -> Result<()> {
     setup::toolchain()?;
     setup::brokers()?;
     setup::toxiproxy()?;
+    // Plugins misbehave in other languages, too.
+    toolchains::everything()?;
     guests::build()?;
     suites::build()?;
     shell::program("debug", "soak").args(rest).run()

@@ -1,4 +1,5 @@
-//! Keeps state, as the type of the event asks for: counts, claims its subject, or writes and then breaks.
+//! Keeps state, as the type of the event asks for: counts, claims its subject, looks once or a hundred times, or writes and then
+//! breaks.
 
 use stagewire_plugin::{Error, Event, Filter, NoSettings, Verdict, state};
 
@@ -19,6 +20,10 @@ impl Filter for Guest {
             }
             "get" => {
                 state::get(&key);
+                Ok(Verdict::Keep)
+            }
+            "gets" => {
+                (0..100).for_each(|_| _ = state::get(&key));
                 Ok(Verdict::Keep)
             }
             kind => {

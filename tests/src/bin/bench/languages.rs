@@ -1,5 +1,6 @@
 //! (i) The same filter and the same transform in each language: size, time to load, cost of an event, memory.
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
@@ -12,23 +13,38 @@ use crate::figures::median;
 
 const ROUNDS: usize = 3;
 
-/// A table, as docs/plugins/languages.md has it.
+const PAGE: &str = "docs/plugins/languages.md";
+const BEGIN: &str = "<!-- languages: made by STAGEWIRE_UPDATE_DOCS=1 cargo xtask bench languages -->\n";
+const END: &str = "<!-- end of languages -->\n";
+
+/// A table, as the page has it; written there where that is asked for (`STAGEWIRE_UPDATE_DOCS=1`).
 pub(crate) fn side_by_side() {
-    println!("| language | kind | file | load | start | ns an event | memory |");
-    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    let mut table = String::from(
+        "| language | kind | file | load | start | ns an event | memory |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+    );
     for language in LANGUAGES {
-        row(language, "filter", r#"{"prefix":"com.storytelling."}"#);
-        row(language, "transform", r#"{"stamp":"checked","remove":["text"]}"#);
+        row(&mut table, language, "filter", r#"{"prefix":"com.storytelling."}"#);
+        row(&mut table, language, "transform", r#"{"stamp":"checked","remove":["text"]}"#);
+    }
+    print!("{table}");
+    if std::env::var_os("STAGEWIRE_UPDATE_DOCS").is_some() {
+        let file = places::root().join(PAGE);
+        let page = std::fs::read_to_string(&file).expect("the page is there");
+        let parts = page.split_once(BEGIN).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
+        let (before, after) = parts.expect("the page has a place for the table");
+        std::fs::write(&file, format!("{before}{BEGIN}\n{table}\n{END}{after}"))
+            .expect("the page can be written");
     }
 }
 
-fn row(language: &str, kind: &str, settings: &str) {
+fn row(table: &mut String, language: &str, kind: &str, settings: &str) {
     let built = languages::build(&format!("examples/plugins/{language}/{kind}"));
     let size = built.file.metadata().expect("the build made a file").len();
     let load = median((0..ROUNDS).map(|_| load(&built.file)).collect());
     let figures = bench(&built.file, settings);
     let number = |name: &str| figures[name].as_f64().unwrap_or(f64::NAN);
-    println!(
+    let _ = writeln!(
+        table,
         "| {language} | {kind} | {} KB | {load:.0} ms | {:.1} ms | {:.0} | {:.1} MB |",
         size / 1000,
         number("start_us") / 1e3,

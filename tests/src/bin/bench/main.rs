@@ -7,6 +7,7 @@ mod footprint;
 mod languages;
 mod one_down;
 mod routes;
+mod saved;
 mod sink;
 mod throughput;
 
@@ -22,6 +23,7 @@ const BENCHMARKS: &[(&str, &str)] = &[
     ("swap", "latency under load while rules are swapped, and how soon they are active"),
     ("footprint", "memory with ten plugins, and time to ready"),
     ("languages", "the same filter and transform in each language of plugins"),
+    ("saved", "from a saved source in Rust to the new version in force, and to its cases run again"),
     ("backends", "throughput of each backend against its client library by hand"),
     ("one-down", "what three backends feel of a fourth that is down, and how it catches up"),
 ];
@@ -63,6 +65,7 @@ async fn run(name: &str, kinds: &[String]) {
         "routes" => routes::many_against_few().await,
         "swap" => routes::swap_under_load().await,
         "languages" => languages::side_by_side(),
+        "saved" => saved::to_swapped().await,
         "backends" => backends::against_hand(kinds).await,
         "one-down" => one_down::one_against_none().await,
         _ => footprint::memory_and_start().await,
