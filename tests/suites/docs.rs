@@ -65,3 +65,43 @@ async fn a_first_plugin_is_written_and_swapped_in_by_following_the_page() {
     host.has_settled().await;
     assert_eq!(redis.stream("nlp-events").ids().await, ["large"]);
 }
+
+/// Tests that a page names as links: `[`name`](../path/to/file.rs)`.
+fn tests_named(page: &str) -> Vec<(String, String)> {
+    let links =
+        page.split("[`").skip(1).filter_map(|rest| rest.split_once("`](")).filter_map(|(name, rest)| {
+            let (file, _) = rest.split_once(')')?;
+            file.ends_with(".rs").then(|| (name.to_owned(), file.to_owned()))
+        });
+    links.collect()
+}
+
+#[test]
+fn each_test_that_the_page_on_the_sandbox_names_is_there() {
+    let docs = places::root().join("docs");
+    let page = std::fs::read_to_string(docs.join("security-plugins.md")).expect("the page is there");
+    let named = tests_named(&page);
+    assert!(named.len() > 40, "the page names {} tests", named.len());
+    for (name, file) in &named {
+        let source =
+            std::fs::read_to_string(docs.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+        let lines: Vec<_> = source.lines().map(str::trim).collect();
+        let at = lines.iter().position(|line| {
+            let words = line.strip_prefix("async ").unwrap_or(line);
+            words.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
+        });
+        let at = at.unwrap_or_else(|| panic!("{file} has no test {name}"));
+        // Attributes, or the macro of a property.
+        let before = &lines[at.saturating_sub(3)..at];
+        assert!(
+            before.iter().any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test")),
+            "{file}: {name} is no test"
+        );
+    }
+    // What is said to hold something has a test in its row.
+    for row in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
+        let cells: Vec<_> = row.trim_matches('|').split(" | ").collect();
+        let head = cells.last().is_some_and(|cell| cell.trim() == "shown by");
+        assert!(cells.len() != 4 || head || row.contains(".rs)"), "no test in: {row}");
+    }
+}
