@@ -54,7 +54,7 @@ fn table(plugins: &[Row<'_>]) -> comfy_table::Table {
 
 fn row_json(file: &Path, plugin: &Result<Arc<Plugin>, String>) -> serde_json::Value {
     match plugin {
-        Ok(plugin) => about(file, plugin),
+        Ok(plugin) => about(file, None, plugin),
         Err(reason) => json!({ "file": file, "refused": reason }),
     }
 }
