@@ -87,6 +87,21 @@ impl Registry {
         format!("{}/team/{rest}", self.address)
     }
 
+    /// Changes the last byte of what it keeps under a digest, as a bad disk or a bad hand would.
+    ///
+    /// # Panics
+    /// If it keeps nothing there.
+    pub fn spoil(&self, digest: &str) {
+        let hex = digest.trim_start_matches("sha256:");
+        let blobs = self.directory.path().join("store/docker/registry/v2/blobs/sha256");
+        let file = blobs.join(&hex[..2]).join(hex).join("data");
+        let mut bytes = std::fs::read(&file).expect("it was pushed");
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 1;
+        }
+        std::fs::write(&file, bytes).expect("the store can be written");
+    }
+
     /// Ends it. What was pushed stays.
     pub async fn kill(&mut self) {
         self.process.kill().await.expect("a running registry can be killed");

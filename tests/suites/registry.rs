@@ -309,6 +309,56 @@ async fn what_a_client_of_others_pushed_is_used_and_what_is_no_plugin_is_named()
 }
 
 #[tokio::test]
+async fn what_a_registry_gives_that_is_not_under_the_digest_is_not_used() {
+    let (registry, desk) = (Registry::start().await, Desk::new());
+    let image = pushed(&registry, "drops-one", "1.2").await;
+    let file = std::fs::read(places::guest("drops-one")).expect("the guest is built");
+    let size = file.len();
+    let manifest = registry.oras(desk.0.path(), &["manifest", "fetch", &image]).await;
+    let manifest: Value = serde_json::from_str(&manifest).expect("a manifest is JSON");
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a layer has a digest");
+    desk.pulls(&image);
+    registry.spoil(layer);
+    let spoilt = refused(&desk).await;
+    assert!(spoilt.contains(layer), "{spoilt}");
+    registry.spoil(layer);
+    registry.spoil(digest(&image));
+    let spoilt = refused(&desk).await;
+    assert!(spoilt.contains("plugin filter: cannot use"), "{spoilt}");
+    registry.spoil(digest(&image));
+    let host = started(&desk).await;
+    assert_eq!(host.status().await["plugins"][0]["from"], *image);
+    let kept = std::fs::metadata(kept(&host, &image)).expect("it is kept");
+    assert_eq!(kept.len(), size as u64);
+}
+
+#[tokio::test]
+async fn all_plugins_of_settings_are_listed_with_where_they_come_from() {
+    let (registry, desk) = (Registry::start().await, Desk::new());
+    let image = pushed(&registry, "drops-one", "1.2").await;
+    desk.pulls(&image);
+    let host = Host::with(desk.settings()).guest("keeps-all").prepare();
+    let settings = host.settings_path().to_string_lossy().into_owned();
+    let list = ["plugin", "list", "--config", &settings];
+    let before = host.run(&list).await;
+    assert!(
+        said(&before).contains("is not kept here; a reload or `stagewire validate` pulls it"),
+        "{}",
+        said(&before)
+    );
+    let checked = host.run(&["validate", &settings]).await;
+    assert!(checked.status.success(), "{}", said(&checked));
+    assert!(said(&checked).contains("no step uses these plugins"), "{}", said(&checked));
+    let after = host.run(&list).await;
+    let text = said(&after);
+    assert!(text.contains("FROM") && text.contains(&image) && text.contains("keeps-all.wasm"), "{text}");
+    let after = host.run(&[&list[..], &["--json"]].concat()).await;
+    let rows: Value = serde_json::from_slice(&after.stdout).expect("it prints JSON");
+    assert_eq!((&rows[0]["reference"], &rows[1]["reference"]), (&json!(image), &Value::Null));
+    assert!(rows[1]["file"].as_str().is_some_and(|file| file.ends_with("keeps-all.wasm")), "{rows}");
+}
+
+#[tokio::test]
 async fn a_registry_that_asks_who_it_is_is_told_by_settings_or_docker() {
     let (registry, desk) = (Registry::behind(&Door { users: true, tls: None }).await, Desk::new());
     let (file, image) = (places::guest("drops-one"), registry.image("filter:1"));

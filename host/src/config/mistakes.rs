@@ -53,7 +53,10 @@ const SETTINGS: &[Mistake] = &[
     ("a plugin in no registry", "plugins: { pull: { redact: 'team/redact@sha256:0f4d' } }"),
     ("a plugin by a url", "plugins: { pull: { redact: 'https://registry.example.com/redact:1.2' } }"),
     ("a registry by a url", "plugins: { registries: { 'https://registry.example.com': { user: u } } }"),
-    ("a password without its user", "plugins: { registries: { registry.example.com: { password: p } } }"),
+    (
+        "a password without its user",
+        "plugins: { registries: { registry.example.com: { password: horse-of-stage2 } } }",
+    ),
     ("a public key that is not there", "plugins: { public_key: /nowhere/cosign.pub }"),
     ("a field that is no path", "privacy: [{ fields: ['a..b'] }]"),
     ("an unknown action", "privacy: [{ action: hide }]"),

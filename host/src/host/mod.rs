@@ -40,7 +40,7 @@ pub use problems::{Problem, Severity};
 pub use recent::Rates;
 pub use rehearsal::{Rehearsal, Rehearsed};
 pub use retry::{Done, Selection, Stays};
-pub use sources::cases_file;
+pub use sources::{Sources, cases_file};
 pub use swap::{InForce, Refused, RouteStatus, SwapStatus, Swapper, with_default_route};
 pub use trial::{Change, Deed, Delivery, StepTrial, Trial, Trials};
 pub use versions::PluginInForce;

@@ -8,23 +8,24 @@ use crate::names::PluginName;
 use crate::registry::{self, Image, PublicKey, Store, Unfit, signature_file};
 
 /// The plugins of some settings, by their names.
-pub(super) struct Sources<'a> {
+pub struct Sources<'a> {
     plugins: &'a Plugins,
     store: Store,
 }
 
 impl<'a> Sources<'a> {
-    pub(super) fn of(settings: &'a Settings) -> Self {
+    /// Those of these settings.
+    pub fn of(settings: &'a Settings) -> Self {
         Self { plugins: &settings.plugins, store: Store::of(&settings.host.data) }
     }
 
     /// The reference of a plugin that is pulled.
-    pub(super) fn image(&self, name: &PluginName) -> Option<&'a Image> {
+    pub fn image(&self, name: &PluginName) -> Option<&'a Image> {
         self.plugins.pull.get(name)
     }
 
     /// A plugin's file, there or not.
-    pub(super) fn file(&self, name: &PluginName) -> PathBuf {
+    pub fn file(&self, name: &PluginName) -> PathBuf {
         match self.image(name) {
             Some(image) => self.store.wasm(image),
             None => plugin_file(&self.plugins.directory, name),
@@ -45,7 +46,10 @@ impl<'a> Sources<'a> {
 
     /// Reads a plugin's file. One that was pulled is what its digest says, and it is signed where a key is demanded. Goes to no
     /// network.
-    pub(super) fn read(&self, name: &PluginName) -> Result<Vec<u8>, String> {
+    ///
+    /// # Errors
+    /// Why it cannot be used, and the mend.
+    pub fn read(&self, name: &PluginName) -> Result<Vec<u8>, String> {
         let of = |problem: String| format!("plugin {name}: {problem}");
         let key = self.key_file(name).map(PublicKey::read).transpose().map_err(of)?;
         let Some(image) = self.image(name) else { return self.read_file(name, key.as_ref()).map_err(of) };

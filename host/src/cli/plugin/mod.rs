@@ -35,12 +35,17 @@ pub(super) struct Plugin {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Lists the plugins of a directory
-    #[command(after_help = "Example:\n  stagewire plugin list plugins/ --json")]
+    /// Lists the plugins of a directory, or all that a settings file has
+    #[command(
+        after_help = "Examples:\n  stagewire plugin list plugins/ --json\n  stagewire plugin list --config config/settings.yaml"
+    )]
     List {
         /// Where the .wasm files are
         #[arg(default_value = "plugins")]
         directory: PathBuf,
+        /// The plugins of this settings file, with those that it pulls from registries
+        #[arg(long, short, value_name = "FILE", conflicts_with = "directory")]
+        config: Option<PathBuf>,
         /// Prints JSON
         #[arg(long)]
         json: bool,
@@ -91,7 +96,7 @@ enum Action {
 impl Plugin {
     pub(super) fn run(self) -> Outcome {
         let done = match self.command {
-            Action::List { directory, json } => list::run(&directory, json),
+            Action::List { directory, config, json } => return list::run(directory, config, json),
             Action::Inspect { subject, json } => inspect::run(&subject, json),
             Action::Check { subject, settings, json } => {
                 if let Some(Err(error)) = settings.as_deref().map(serde_json::from_str::<serde_json::Value>) {
