@@ -24,6 +24,7 @@ pub mod pipeline;
 pub mod plugins;
 pub mod protocol;
 pub mod provenance;
+pub mod registry;
 pub mod router;
 pub mod telemetry;
 pub mod trace;

@@ -91,6 +91,18 @@ impl Digest {
         }
         Ok(Self(hasher.finalize().into()))
     }
+
+    /// Reads `sha256:` and 64 small hexadecimal digits, as it is written.
+    pub fn parse(text: &str) -> Option<Self> {
+        let hex = text.strip_prefix("sha256:")?.as_bytes();
+        let digit = |byte: &u8| match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        };
+        let pairs = hex.chunks(2).map(|pair| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?));
+        pairs.collect::<Option<Vec<_>>>()?.try_into().ok().map(Self)
+    }
 }
 
 impl fmt::Display for Digest {

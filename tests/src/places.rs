@@ -62,6 +62,16 @@ pub fn toxiproxy() -> PathBuf {
     built(target().join("clients/toxiproxy/server"), "cargo xtask setup")
 }
 
+/// A registry of a version that is pinned.
+pub fn registry() -> PathBuf {
+    built(target().join("clients/registry"), "cargo xtask setup")
+}
+
+/// A client of registries that others wrote.
+pub fn oras() -> PathBuf {
+    built(target().join("clients/oras"), "cargo xtask setup")
+}
+
 /// Python with the packages of `cargo xtask setup`.
 pub fn python() -> PathBuf {
     built(target().join("clients/python/bin/python"), "cargo xtask setup")

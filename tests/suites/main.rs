@@ -24,6 +24,7 @@ mod plugins;
 mod privacy;
 mod rabbitmq;
 mod redis;
+mod registry;
 mod reload;
 mod routing;
 mod secrets;

@@ -15,11 +15,16 @@ const NATS_SERVER: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
 /// Between a host and its broker, where faults are injected.
 const TOXIPROXY: &str = "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0";
 
+/// A registry of the kind that most are made of, and a client of registries that others wrote.
+const REGISTRY: &str = "github.com/distribution/distribution/v3/cmd/registry@v3.1.2";
+const ORAS: &str = "oras.land/oras/cmd/oras@v1.3.6";
+
 /// All of it.
 pub(crate) fn everything() -> Result<()> {
     toolchain()?;
     brokers()?;
     toxiproxy()?;
+    registry()?;
     package("curl", "curl")?;
     browser()?;
     operating()?;
@@ -104,6 +109,14 @@ fn nats() -> Result<()> {
 /// A proxy that injects faults. Its program has a name that says little, hence a directory of its own.
 pub(crate) fn toxiproxy() -> Result<()> {
     go_program(TOXIPROXY, &target().join("clients/toxiproxy"), "server")
+}
+
+/// A real registry that plugins are pulled from, a client of it, and what signs as cosign does.
+fn registry() -> Result<()> {
+    let place = target().join("clients");
+    go_program(REGISTRY, &place, "registry")?;
+    go_program(ORAS, &place, "oras")?;
+    package("openssl", "openssl")
 }
 
 /// What reads the files under `deploy/`.

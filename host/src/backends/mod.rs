@@ -351,8 +351,7 @@ fn without_credentials(url: &str) -> String {
 }
 
 /// What to do about a server's certificate that was refused for that reason.
-#[cfg(any(feature = "redis_streams", feature = "webhook"))]
-fn untrusted(why: &str) -> Option<&'static str> {
+pub(crate) fn untrusted(why: &str) -> Option<&'static str> {
     let mends = [
         ("UnknownIssuer", "set ca_file to the authority that signed it"),
         ("not valid for", "reach it by a name that the certificate is for"),
@@ -364,7 +363,7 @@ fn untrusted(why: &str) -> Option<&'static str> {
 }
 
 /// The first cause of an error.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

@@ -14,6 +14,7 @@ use crate::host::{
 };
 use crate::journal::now_ms;
 use crate::plugins::Engine;
+use crate::registry;
 use crate::router::Condition;
 
 /// List the routes, or try events against them
@@ -149,7 +150,8 @@ impl Test {
 
 fn trials(settings: &Settings) -> Result<Trials, Failure> {
     let engine = Engine::new(Some(&cache_directory(settings)))?;
-    Trials::new(&engine, settings).map_err(|problems| Failure::Usage(problems.join("\n")))
+    let trials = registry::fetch(settings).and_then(|()| Trials::new(&engine, settings));
+    trials.map_err(|problems| Failure::Usage(problems.join("\n")))
 }
 
 /// A route's verdict, what decided, each step, and where the event would go.

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 use super::fault::Fault;
 use super::tree::{Key, Node, Value};
 use super::units::{Clock, Size, Span, Zone};
+use crate::registry::Image;
 use crate::router::{Attribute, Dialect, cel, sql};
 
 /// The format of an address to listen at.
@@ -39,6 +40,7 @@ impl<'a> Schema<'a> {
             "Clock" => return unit(Clock::parse, &json, node, faults),
             "Zone" => return unit(Zone::parse, &json, node, faults),
             "Attribute" => return unit(Attribute::parse, &json, node, faults),
+            "Image" => return unit(Image::parse, &json, node, faults),
             sql::Expression::NAME => return expression::<sql::Expression>(&json, node, faults),
             cel::Expression::NAME => return expression::<cel::Expression>(&json, node, faults),
             _ => {}

@@ -9,9 +9,10 @@ use super::fault::{Fault, Faults, Source};
 use super::read::{Env, Reading};
 use super::schema;
 use super::secrets;
-use super::settings::{Admin, Events, Settings, Tls};
+use super::settings::{Admin, Events, Plugins, Settings, Tls};
 use super::tree::{Key, Node, Place, Value};
 use super::watch::WatchedFile;
+use crate::registry::PublicKey;
 
 /// A token shorter than that can be guessed.
 const TOKEN_CHARACTERS: usize = 16;
@@ -92,6 +93,8 @@ pub struct Known<'a> {
     pub rules: &'a [PathBuf],
     /// `plugins.directory`
     pub plugins: &'a Path,
+    /// Public keys that plugins are signed by.
+    pub keys: &'a [PathBuf],
 }
 
 /// Where a host has its admin listener.
@@ -219,6 +222,7 @@ impl Reading<'_> {
             return self.fault(Fault::new(place, message).help(help));
         }
         self.backends(settings, tree);
+        self.pulled(&settings.plugins, tree.at(&["plugins"]));
         self.routes(settings, tree);
         for (node, rule) in tree.at(&["privacy"]).items().iter().zip(&settings.privacy) {
             for (field, text) in node.at(&["fields"]).items().iter().zip(&rule.fields) {
@@ -388,10 +392,70 @@ impl Reading<'_> {
                     let node = node.at(&[key]);
                     // `canary` has its plugin one deeper.
                     let node = if key == "canary" { node.at(&["plugin"]) } else { node };
-                    self.plugin(&settings.plugins.directory, node, name.as_str());
+                    if !settings.plugins.pull.contains_key(name) {
+                        self.plugin(&settings.plugins.directory, node, name.as_str());
+                    }
                 }
             }
         }
+    }
+
+    /// Plugins from registries, and keys.
+    fn pulled(&mut self, plugins: &Plugins, node: &Node) {
+        for name in plugins.pull.keys() {
+            let place = node.at(&["pull"]).key(name.as_str()).clone();
+            if name.as_str().is_empty() || name.as_str().contains(['/', '\\']) {
+                let fault = Fault::new(place, format!("{:?} is no name of a plugin", name.as_str()));
+                self.fault(
+                    fault.help("write the name that steps call it by, like redact: registry.example.com/…"),
+                );
+            } else if plugins.directory.join(format!("{name}.wasm")).is_file() {
+                let directory = plugins.directory.display();
+                let message =
+                    format!("plugin {name:?} is both a file in {directory} and pulled from a registry");
+                self.fault(
+                    Fault::new(place, message).help("take one of them away, or call this one something else"),
+                );
+            }
+        }
+        self.key(plugins.public_key.as_deref(), node.at(&["public_key"]));
+        for (name, registry) in &plugins.registries {
+            let section = node.at(&["registries"]).get(name);
+            let section = section.unwrap_or(node);
+            if name.contains("://") || name.ends_with('/') {
+                let place = node.at(&["registries"]).key(name).clone();
+                let fault = Fault::new(place, format!("{name:?} is nothing that a reference begins with"));
+                self.fault(
+                    fault.help("write it without a scheme and a slash at its end, like registry.example.com"),
+                );
+            }
+            if registry.user.is_none() && registry.password.is_some() {
+                let fault =
+                    Fault::new(section.at(&["password"]).place.clone(), "a password is given, and no user");
+                self.fault(fault.help("add user: …; registries that know tokens alone take any name"));
+            }
+            self.key(registry.public_key.as_deref(), section.at(&["public_key"]));
+        }
+    }
+
+    /// A public key that plugins must be signed by.
+    fn key(&mut self, file: Option<&Path>, node: &Node) {
+        let Some(file) = file else { return };
+        let fault = match self.sent {
+            Some(known) if known.keys.iter().any(|key| key == file) => return,
+            // Whether a file is here is nothing to tell whoever sent a document.
+            Some(_) => {
+                let message = format!("{} is no public key of the running host's", file.display());
+                Fault::new(node.place.clone(), message)
+                    .help("leave it out: no other file is read for a document that was sent")
+            }
+            None => {
+                let Err(problem) = PublicKey::read(file) else { return };
+                let (message, help) = problem.split_once("; ").unwrap_or((&problem, "name another file"));
+                Fault::new(node.place.clone(), message).help(help)
+            }
+        };
+        self.fault(fault);
     }
 
     fn plugin(&mut self, directory: &Path, node: &Node, name: &str) {

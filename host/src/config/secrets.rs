@@ -141,7 +141,7 @@ struct Known {
 static KNOWN: ArcSwapOption<Known> = ArcSwapOption::const_empty();
 
 /// Remembers secrets, so that [`hide`] finds them.
-pub(super) fn learn(secrets: &[String]) {
+pub(crate) fn learn(secrets: &[String]) {
     let forms: Vec<String> = secrets.iter().flat_map(|secret| forms(secret)).collect();
     KNOWN.rcu(|known| {
         let mut values = known.as_ref().map(|known| known.values.clone()).unwrap_or_default();

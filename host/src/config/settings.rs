@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::units::{Clock, Size, Span, Zone};
 use crate::names::{BackendName, PluginName, RouteName};
+use crate::registry::Image;
 use crate::router::{Attribute, Written, cel, sql};
 
 /// The whole settings file.
@@ -684,6 +685,16 @@ impl PrivacyAction {
 pub struct Plugins {
     /// Where `*.wasm` files are; a plugin is named by its file.
     pub directory: PathBuf,
+    /// Plugins from registries, by the names that steps call them by: references with the digest that is used. What is pulled is
+    /// kept under `host.data`.
+    pub pull: BTreeMap<PluginName, Image>,
+    /// PEM file of the public key that plugins must be signed by: pulled ones by `cosign sign`, files by `NAME.wasm.sig` beside
+    /// them. With it nothing is loaded that is not signed.
+    #[schemars(example = &"keys/cosign.pub")]
+    pub public_key: Option<PathBuf>,
+    /// How registries are reached, by their names or by what references begin with: `registry.example.com/team`. Of several that
+    /// fit, the longest that says something counts.
+    pub registries: BTreeMap<String, Registry>,
     /// Limits of steps that name none.
     pub limits: Limits,
     /// What a plugin may reach in every step that uses it, by its name.
@@ -700,6 +711,9 @@ impl Default for Plugins {
     fn default() -> Self {
         Self {
             directory: "plugins".into(),
+            pull: BTreeMap::new(),
+            public_key: None,
+            registries: BTreeMap::new(),
             limits: Limits::default(),
             grants: BTreeMap::new(),
             loading: Loading::default(),
@@ -725,6 +739,26 @@ impl Default for Loading {
     fn default() -> Self {
         Self { size: Size::mib(64), time: Span::millis(120_000), memory: Size::mib(2_048) }
     }
+}
+
+/// One of `plugins.registries`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Registry {
+    /// Who pulls. Where absent, what `docker login` has kept in `config.json`; else nobody in particular.
+    #[schemars(example = &"stage2")]
+    pub user: Option<String>,
+    /// The password, or a token that stands for it.
+    #[schemars(example = &"${REGISTRY_PASSWORD}")]
+    pub password: Option<String>,
+    /// PEM file of the public key that plugins from there must be signed by, instead of `plugins.public_key`.
+    #[schemars(example = &"keys/cosign.pub")]
+    pub public_key: Option<PathBuf>,
+    /// PEM file of authorities that the registry's certificate may be signed by, beside the system's.
+    #[schemars(example = &"/etc/stagewire/registry-ca.pem")]
+    pub ca_file: Option<PathBuf>,
+    /// Speak no TLS. Absent: so at loopback, where no `ca_file` is named.
+    pub plain_http: Option<bool>,
 }
 
 /// `limits:` of a step, or of all of them. What is absent on a step is taken from `plugins.limits`.
@@ -922,7 +956,7 @@ pub enum Match {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// The plugin: a file in `plugins.directory`, without `.wasm`.
+    /// The plugin: a file in `plugins.directory`, without `.wasm`, or one of `plugins.pull`.
     #[serde(deserialize_with = "plugin_name")]
     #[schemars(example = &"redact")]
     pub plugin: PluginName,
@@ -972,7 +1006,7 @@ fn some_plugin_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Canary {
-    /// The plugin: a file in `plugins.directory`, without `.wasm`.
+    /// The plugin: a file in `plugins.directory`, without `.wasm`, or one of `plugins.pull`.
     #[serde(deserialize_with = "plugin_name")]
     #[schemars(example = &"redact-next")]
     pub plugin: PluginName,

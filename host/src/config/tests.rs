@@ -395,7 +395,7 @@ fn a_document_that_was_sent_gets_at_nothing() {
         "EVENTS_BACKEND" => None,
         _ => Some("a-secret".to_owned()),
     };
-    let send = |text: &str| load_sent(text, &env, Known { rules: &rules, plugins });
+    let send = |text: &str| load_sent(text, &env, Known { rules: &rules, plugins, keys: &[] });
     let good = send(
         "events:\n  backend: redis_streams\n  redis_streams: { url: \"${URL}\" }\nhost:\n  workers: ${N:-3}\n",
     );
@@ -407,6 +407,7 @@ fn a_document_that_was_sent_gets_at_nothing() {
         "host: { workers: \"${N}\" }\n",
         "routes: /etc/passwd\n",
         "plugins: { directory: /etc }\n",
+        "plugins: { public_key: /etc/passwd }\n",
         "events: { backend: local }\nroutes: [{ name: r, steps: [{ plugin: ../x }], deliver: [local] }]\n",
     ] {
         let faults = send(sly).unwrap_err().to_string();

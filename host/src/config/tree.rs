@@ -92,6 +92,12 @@ impl Node {
         })
     }
 
+    /// Where a key stands; where it does not, this.
+    pub(super) fn key(&self, name: &str) -> &Place {
+        let Value::Map(entries) = &self.value else { return &self.place };
+        entries.iter().find(|(key, _)| key.name == name).map_or(&self.place, |(key, _)| &key.place)
+    }
+
     /// Where a stretch of a scalar's text stands in the file; nothing where the text is not what stands there.
     pub(super) fn within(&self, bytes: Range<usize>) -> Option<Place> {
         let Value::Scalar { text, plain, .. } = &self.value else { return None };

@@ -300,6 +300,13 @@ impl<'a> Found<'a> {
         let steps = self.settings.routes.iter().flat_map(|route| &route.steps);
         let used: BTreeSet<&PluginName> =
             steps.flat_map(|step| step.plugins().map(|(_, name)| name)).collect();
+        for name in self.settings.plugins.pull.keys().filter(|name| !used.contains(name)) {
+            let place = self.tree.at(&["plugins", "pull"]).key(name.as_str()).clone();
+            let message = format!("no step uses plugin {name:?}, and so it is not pulled");
+            self.faults.push(
+                Fault::new(place, message).help("name it in steps: of a route, or leave it out").warning(),
+            );
+        }
         let files = std::fs::read_dir(directory).into_iter().flatten().flatten();
         let mut names: Vec<PluginName> = files
             .filter_map(|file| Some(PluginName::from(file.file_name().to_str()?.strip_suffix(".wasm")?)))

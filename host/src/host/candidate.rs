@@ -1,10 +1,11 @@
 //! A set of routes with their plugins loaded, instantiated and configured, that may become the next snapshot.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::history::History;
+use super::sources::Sources;
 use crate::config::Settings;
 use crate::config::settings;
 use crate::config::units::Size;
@@ -126,13 +127,19 @@ impl Workshop {
     }
 
     /// The candidate is in force: what it is made of will be taken over next time.
-    pub fn adopt(&mut self, candidate: &mut Candidate, directory: &Path) {
+    pub fn adopt(&mut self, candidate: &mut Candidate, settings: &Settings) {
         self.engine.yield_to_events();
+        let sources = Sources::of(settings);
         for (name, plugin) in &candidate.plugins {
             let known = self.plugins.get(name).is_some_and(|known| known.digest == plugin.digest);
-            if !known && let Some(history) = &self.history {
+            // What was pulled is kept by its reference.
+            let pulled = sources.image(name).is_some();
+            if !known
+                && !pulled
+                && let Some(history) = &self.history
+            {
                 // It works all the same; only the way back is missing.
-                let kept = history.keep(name, plugin.digest, &plugin_file(directory, name));
+                let kept = history.keep(name, plugin.digest, &sources.file(name));
                 kept.unwrap_or_else(|problem| tracing::warn!("{problem}"));
             }
         }
@@ -161,13 +168,13 @@ impl Workshop {
     }
 
     fn load(&self, settings: &Settings, problems: &mut Vec<String>) -> HashMap<PluginName, Arc<Plugin>> {
-        let mut plugins = HashMap::new();
+        let (sources, mut plugins) = (Sources::of(settings), HashMap::new());
         let steps = settings.routes.iter().flat_map(|route| &route.steps);
         for (_, name) in steps.flat_map(settings::Step::plugins) {
             if plugins.contains_key(name) {
                 continue;
             }
-            match self.plugin(&settings.plugins, name) {
+            match self.plugin(&sources, name) {
                 Ok(plugin) => {
                     plugins.insert(name.clone(), plugin);
                 }
@@ -178,16 +185,14 @@ impl Workshop {
         plugins
     }
 
-    fn plugin(&self, settings: &settings::Plugins, name: &PluginName) -> Result<Arc<Plugin>, String> {
-        let file = plugin_file(&settings.directory, name);
-        let bytes = plugins::read(&file, settings.loading.size)
-            .map_err(|error| format!("plugin {name}: cannot read {}: {error}", file.display()))?;
+    fn plugin(&self, sources: &Sources<'_>, name: &PluginName) -> Result<Arc<Plugin>, String> {
+        let bytes = sources.read(name)?;
         let digest = Digest::of(&bytes);
         if let Some(known) = self.plugins.get(name).filter(|known| known.digest == digest) {
             return Ok(Arc::clone(known));
         }
         let plugin = Plugin::load(&self.engine, name, &bytes).map_err(|error| error.to_string())?;
-        try_cases(&plugin, &file)?;
+        try_cases(&plugin, &sources.cases(name), &sources.file(name))?;
         Ok(plugin)
     }
 
@@ -271,11 +276,10 @@ impl Workshop {
 /// The largest file of cases.
 const CASES: Size = Size::mib(4);
 
-/// Runs the cases that lie beside a plugin's file, if there are any.
-fn try_cases(plugin: &Arc<Plugin>, file: &Path) -> Result<(), String> {
-    let cases = cases_file(file);
+/// Runs a plugin's cases, if there are any.
+fn try_cases(plugin: &Arc<Plugin>, cases: &Path, file: &Path) -> Result<(), String> {
     let of = |problem: String| format!("plugin {}: {}: {problem}", plugin.name, cases.display());
-    let yaml = match plugins::read_text(&cases, CASES) {
+    let yaml = match plugins::read_text(cases, CASES) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         read => read.map_err(|error| of(format!("cannot read it: {error}")))?,
     };
@@ -290,14 +294,4 @@ fn try_cases(plugin: &Arc<Plugin>, file: &Path) -> Result<(), String> {
             file.display()
         ))),
     }
-}
-
-/// The cases of a plugin's file: `NAME.test.yaml` beside `NAME.wasm`.
-pub fn cases_file(wasm: &Path) -> PathBuf {
-    wasm.with_extension("test.yaml")
-}
-
-/// The file of a plugin.
-pub fn plugin_file(directory: &Path, name: &PluginName) -> PathBuf {
-    directory.join(format!("{name}.wasm"))
 }

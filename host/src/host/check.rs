@@ -7,17 +7,18 @@ use super::privacy::Privacy;
 use super::{cache_directory, lanes};
 use crate::config::{self, Settings};
 use crate::plugins::{Buckets, Engine};
+use crate::registry;
 use crate::telemetry::Metrics;
 
-/// Loads plugins, starts steps, runs the cases beside plugins and reads the settings of the dead letters' backend; connects to
-/// nothing. Those of the other backends are [`config::Loaded::check_backends`]', which knows their places. Blocks.
+/// Pulls plugins that are not kept yet, loads them, starts steps, runs the cases beside plugins and reads the settings of the
+/// dead letters' backend; connects to no backend. Those of the other backends are [`config::Loaded::check_backends`]', which knows their places. Blocks.
 ///
 /// # Errors
 /// Every problem at once, each a sentence that names what it is about, and the mend.
 pub fn check(settings: &Settings) -> Result<Candidate, Vec<String>> {
     let engine = Engine::new(Some(&cache_directory(settings))).map_err(|error| vec![error.to_string()])?;
     let workshop = Workshop::new(engine, Arc::new(Metrics::new()), Buckets::in_memory(), 1);
-    let prepared = workshop.prepare(settings);
+    let prepared = registry::fetch(settings).and_then(|()| workshop.prepare(settings));
     let mut problems = prepared.as_ref().err().cloned().unwrap_or_default();
     let enabled = settings.events.as_ref().is_some_and(|events| events.enabled);
     // Of a host that publishes nothing no backend is opened.

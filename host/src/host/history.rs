@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::names::{Digest, PluginName};
+use crate::registry::signature_file;
 
 /// Versions of one plugin that are kept; the longest unused goes first.
 const KEPT: usize = 50;
@@ -53,11 +54,15 @@ impl History {
             }
             std::fs::write(&half, bytes).and_then(|()| std::fs::rename(&half, &kept)).map_err(cannot)?;
         }
+        if signature_file(wasm).is_file() {
+            std::fs::copy(signature_file(wasm), signature_file(&kept)).map_err(cannot)?;
+        }
         let file = std::fs::File::options().append(true).open(&kept).map_err(cannot)?;
         file.set_modified(SystemTime::now()).map_err(cannot)?;
         for old in self.versions(name).iter().skip(KEPT) {
             // What cannot be removed takes room and does no other harm.
             let _ = std::fs::remove_file(self.file(name, old));
+            let _ = std::fs::remove_file(signature_file(&self.file(name, old)));
         }
         Ok(())
     }

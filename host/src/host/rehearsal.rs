@@ -133,11 +133,12 @@ impl Swapper {
 
     fn prepared(&self, document: &str) -> Result<(Arc<Engine>, Settings, Rehearsal), Rehearsal> {
         let rules: Vec<PathBuf> = self.files().borrow().iter().map(|file| file.path.clone()).collect();
-        let (engine, plugins) = self.in_force(|workshop, settings| {
-            (Arc::clone(workshop.engine()), settings.plugins.directory.clone())
-        });
+        let (engine, plugins) =
+            self.in_force(|workshop, settings| (Arc::clone(workshop.engine()), settings.plugins.clone()));
+        let keys = plugins.registries.values().filter_map(|registry| registry.public_key.clone());
+        let keys: Vec<PathBuf> = keys.chain(plugins.public_key.clone()).collect();
         let environment = |name: &str| std::env::var(name).ok();
-        let known = Known { rules: &rules, plugins: &plugins };
+        let known = Known { rules: &rules, plugins: &plugins.directory, keys: &keys };
         let loaded = config::load_sent(document, &environment, known)
             .map_err(|faults| Rehearsal::refused(faults.reported()))?;
         let settings = with_default_route(&loaded.settings);

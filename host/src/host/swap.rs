@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::candidate::{Candidate, Workshop, digests, plugin_file};
+use super::candidate::{Candidate, Workshop, digests};
 use super::gate::Gate;
 use super::history::History;
 use super::lanes::Lanes;
 use super::privacy::Privacy;
 use super::recent::{AtSwap, StepKey};
+use super::sources::Sources;
 use super::trial::{Trial, Trials};
 use super::versions;
 use crate::Event;
@@ -29,6 +30,7 @@ use crate::journal::{Journal, now_ms};
 use crate::names::{BackendName, PluginName};
 use crate::pipeline::{Retirement, Route, Snapshot};
 use crate::plugins::{PluginUse, Step, StepCounts, StepStatus};
+use crate::registry;
 use crate::router::{Condition, Rule, Table};
 use crate::telemetry::metrics::set;
 use crate::telemetry::{Metrics, logs};
@@ -69,6 +71,9 @@ pub struct PluginStatus {
     pub name: String,
     /// SHA-256 of its file.
     pub digest: String,
+    /// The reference that it was pulled by, if it is none of the directory's files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
 }
 
 /// A candidate that was refused.
@@ -231,7 +236,9 @@ impl Swapper {
         let environment = |name: &str| std::env::var(name).ok();
         let outcome = match config::load(&self.path, &environment) {
             Ok(loaded) => {
-                let swapped = self.swap(&loaded.settings);
+                // Before the lock of what is in force is taken: a registry may be slow.
+                let pulled = registry::fetch(&loaded.settings).map_err(Refused::from);
+                let swapped = pulled.and_then(|()| self.swap(&loaded.settings));
                 self.files.send_replace(self.watched(loaded.files, &loaded.settings));
                 swapped
             }
@@ -287,13 +294,13 @@ impl Swapper {
             tracing::warn!("host: settings under `host` changed; they come into force at the next start");
         }
         let superfluous = parts.lanes.apply(plan);
-        parts.workshop.adopt(&mut candidate, &settings.plugins.directory);
+        parts.workshop.adopt(&mut candidate, &settings);
         parts.settings.clone_from(&settings);
         parts.given = given;
         parts.generation += 1;
         let snapshot = self.assemble(&settings, candidate, &parts.lanes, parts.generation, superfluous);
         suspend(&snapshot, &parts.suspended);
-        self.note(&snapshot, &parts.workshop);
+        self.note(&snapshot, &parts.workshop, &settings);
         self.snapshot.store(Arc::new(snapshot));
         self.gate.swap(&settings, privacy);
         logs::set_level(settings.events.as_ref().map(|events| events.monitoring.log_level));
@@ -367,7 +374,7 @@ impl Swapper {
         self.retiring.spawn_on(wait, &self.runtime);
     }
 
-    fn note(&self, snapshot: &Snapshot, workshop: &Workshop) {
+    fn note(&self, snapshot: &Snapshot, workshop: &Workshop, settings: &Settings) {
         set(&self.metrics.generation, snapshot.generation);
         self.metrics.swaps.inc();
         self.at_swap.store(Arc::new(AtSwap {
@@ -378,7 +385,11 @@ impl Swapper {
         }));
         let mut plugins: Vec<_> = workshop
             .plugins()
-            .map(|plugin| PluginStatus { name: plugin.name.to_string(), digest: plugin.digest.to_string() })
+            .map(|plugin| PluginStatus {
+                name: plugin.name.to_string(),
+                digest: plugin.digest.to_string(),
+                from: settings.plugins.pull.get(&plugin.name).map(ToString::to_string),
+            })
             .collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
         *self.status.write() = SwapStatus {
@@ -397,10 +408,11 @@ impl Swapper {
 
     /// The plugins' files too: those in force as they were read, and others as they are.
     fn watched(&self, mut files: Vec<WatchedFile>, settings: &Settings) -> Vec<WatchedFile> {
-        let parts = self.parts.lock();
+        let (parts, sources) = (self.parts.lock(), Sources::of(settings));
         let steps = settings.routes.iter().flat_map(|route| &route.steps);
         for (_, name) in steps.flat_map(settings::Step::plugins) {
-            let path = plugin_file(&settings.plugins.directory, name);
+            files.extend(sources.proofs(name).into_iter().map(WatchedFile::now));
+            let path = sources.file(name);
             if files.iter().any(|file| file.path == path) {
                 continue;
             }

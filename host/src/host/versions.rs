@@ -1,14 +1,15 @@
 //! Promoting a candidate and going back to an earlier version of a plugin: a file put in place, and a swap.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
-use super::candidate::plugin_file;
 use super::history::{History, Version};
+use super::sources::Sources;
 use super::swap::{Refused, Swapper};
 use crate::names::PluginName;
 use crate::plugins::{Description, Kind, PluginUse};
+use crate::registry::signature_file;
 
 /// Where the versions are kept.
 pub(super) fn history(data: &Path) -> History {
@@ -22,6 +23,9 @@ pub struct PluginInForce {
     pub name: String,
     /// SHA-256 of its file.
     pub digest: String,
+    /// The reference that it was pulled by, if it is none of the directory's files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// Filter or transform.
     pub kind: Kind,
     /// The version of the interface that it was written for.
@@ -44,13 +48,16 @@ impl Swapper {
     /// The plugins in force. Blocks.
     pub fn plugins(&self) -> Vec<PluginInForce> {
         let suspended = self.suspended();
-        let in_force = self.in_force(|workshop, _| workshop.plugins().cloned().collect::<Vec<_>>());
+        let (in_force, pulled) = self.in_force(|workshop, settings| {
+            (workshop.plugins().cloned().collect::<Vec<_>>(), settings.plugins.pull.clone())
+        });
         let mut uses = self.uses();
         let mut plugins: Vec<_> = in_force
             .into_iter()
             .map(|plugin| PluginInForce {
                 name: plugin.name.to_string(),
                 digest: plugin.digest.to_string(),
+                from: pulled.get(&plugin.name).map(ToString::to_string),
                 kind: plugin.kind,
                 interface: plugin.interface.to_string(),
                 size: plugin.size as u64,
@@ -72,12 +79,13 @@ impl Swapper {
     pub fn roll_back(&self, name: &PluginName, to: Option<&str>) -> Result<u64, Refused> {
         let (now, file) = self.in_force(|workshop, settings| {
             let now = workshop.plugin_in_force(name).map(|plugin| plugin.digest);
-            (now, plugin_file(&settings.plugins.directory, name))
+            (now, Sources::of(settings).file(name))
         });
         // A name that no rule gives is a path of somebody's choice.
         if now.is_none() {
             return Err(not_in_force(name));
         }
+        self.is_a_file(name)?;
         let version = self.history().find(name, now, to).map_err(|problem| vec![problem])?;
         self.put_in_place(&version, &file)
     }
@@ -95,9 +103,21 @@ impl Swapper {
             (None, []) => return Err(refusal(name, "no candidate: no step names a shadow or canary", &[])),
             (Some(_), _) => return Err(refusal(name, "no such candidate", &candidates)),
         };
-        let file = |name| self.in_force(|_, settings| plugin_file(&settings.plugins.directory, name));
+        self.is_a_file(name)?;
+        self.is_a_file(candidate)?;
+        let file = |name| self.in_force(|_, settings| Sources::of(settings).file(name));
         let (candidate, file) = (file(candidate), file(name));
         self.put_in_place(&candidate, &file)
+    }
+
+    /// What was pulled stands in the settings by its digest, and no file can be put in its place.
+    fn is_a_file(&self, name: &PluginName) -> Result<(), Refused> {
+        let pulled = self.in_force(|_, settings| Sources::of(settings).image(name).cloned());
+        let Some(image) = pulled else { return Ok(()) };
+        Err(vec![format!(
+            "plugin {name} is pulled as {image}; change its digest in plugins.pull to use another version"
+        )]
+        .into())
     }
 
     fn candidates_of(&self, name: &PluginName) -> Vec<PluginName> {
@@ -119,21 +139,44 @@ impl Swapper {
                 file.display()
             )])
         };
-        let before = std::fs::read(file).map_err(cannot)?;
-        let half = half_written(file);
-        std::fs::copy(from, &half).and_then(|_| std::fs::rename(&half, file)).map_err(cannot)?;
+        let (before, next) = (Placed::read(file).map_err(cannot)?, Placed::read(from).map_err(cannot)?);
+        next.write(file).map_err(cannot)?;
         self.reload_blocking().inspect_err(|_| {
             // What was refused does not lie there for the next start.
-            if let Err(error) = std::fs::write(&half, before).and_then(|()| std::fs::rename(&half, file)) {
+            if let Err(error) = before.write(file) {
                 tracing::error!(%error, file = %file.display(), "cannot put the plugin's file back");
             }
         })
     }
 }
 
+/// A plugin's file, with its signature where it has one.
+struct Placed {
+    wasm: Vec<u8>,
+    signature: Option<Vec<u8>>,
+}
+
+impl Placed {
+    fn read(wasm: &Path) -> std::io::Result<Self> {
+        Ok(Self { wasm: std::fs::read(wasm)?, signature: std::fs::read(signature_file(wasm)).ok() })
+    }
+
+    fn write(&self, wasm: &Path) -> std::io::Result<()> {
+        let beside = signature_file(wasm);
+        match &self.signature {
+            Some(signature) => replace(&beside, signature)?,
+            None if beside.exists() => std::fs::remove_file(&beside)?,
+            None => {}
+        }
+        replace(wasm, &self.wasm)
+    }
+}
+
 /// Beside the file, under a name that is no plugin's: renamed in one step.
-fn half_written(file: &Path) -> PathBuf {
-    file.with_extension("wasm.writing")
+fn replace(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut half = file.as_os_str().to_owned();
+    half.push(".writing");
+    std::fs::write(&half, bytes).and_then(|()| std::fs::rename(&half, file))
 }
 
 /// No step in force has that plugin.

@@ -1,26 +1,28 @@
 //! `stagewire plugin check`
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{about, engine, grants, kind, load, print_json};
+use super::registry::Subject;
+use super::{about, engine, grants, kind, print_json};
 use crate::plugins::{Limits, Plugin, PluginError, Step};
 
-pub(super) fn run(file: &Path, settings: Option<String>, json: bool) -> Result<(), String> {
-    let checked = load(&engine()?, file).and_then(|plugin| {
+pub(super) fn run(subject: &Subject, settings: Option<String>, json: bool) -> Result<(), String> {
+    let checked = subject.load(&engine()?).and_then(|(plugin, image)| {
         settings.map_or(Ok(()), |settings| configure(&plugin, settings))?;
-        Ok(plugin)
+        Ok((plugin, image))
     });
     if json {
         let report = match &checked {
-            Ok(plugin) => json!({ "accepted": true, "plugin": about(file, plugin) }),
+            Ok((plugin, image)) => {
+                json!({ "accepted": true, "plugin": about(subject.path(), image.as_ref(), plugin) })
+            }
             Err(reason) => json!({ "accepted": false, "reason": reason }),
         };
         print_json(&report)?;
-    } else if let Ok(plugin) = &checked {
-        println!("{}: accepted as a {}; grants: {}", file.display(), kind(plugin), grants(plugin));
+    } else if let Ok((plugin, _)) = &checked {
+        println!("{}: accepted as a {}; grants: {}", subject.path().display(), kind(plugin), grants(plugin));
     }
     checked.map(|_| ())
 }

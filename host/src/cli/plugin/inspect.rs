@@ -1,14 +1,13 @@
 //! `stagewire plugin inspect`
 
-use std::path::Path;
-
-use super::{about, engine, grants, kind, load, print_json};
+use super::registry::Subject;
+use super::{about, engine, grants, kind, print_json};
 use crate::plugins::line;
 
-pub(super) fn run(file: &Path, json: bool) -> Result<(), String> {
-    let plugin = load(&engine()?, file)?;
+pub(super) fn run(subject: &Subject, json: bool) -> Result<(), String> {
+    let (plugin, image) = subject.load(&engine()?)?;
     if json {
-        return print_json(&about(file, &plugin));
+        return print_json(&about(subject.path(), image.as_ref(), &plugin));
     }
     let said = plugin.description();
     println!("name         {}", said.name);
@@ -17,6 +16,9 @@ pub(super) fn run(file: &Path, json: bool) -> Result<(), String> {
     println!("kind         {}", kind(&plugin));
     println!("interface    stagewire:plugin@{}", plugin.interface);
     println!("digest       {}", plugin.digest);
+    if let Some(image) = image {
+        println!("reference    {image}");
+    }
     println!("size         {} bytes", plugin.size);
     println!("imports      {}", plugin.imports.join(", "));
     println!("grants       {}", grants(&plugin));

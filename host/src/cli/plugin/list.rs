@@ -1,4 +1,4 @@
-//! `stagewire plugin list`: of a running host, or of a directory.
+//! `stagewire plugin list`: of a running host, of a directory, or of settings with what they pull.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,17 +8,24 @@ use serde_json::{Value, json};
 
 use super::{about, engine, kind, load, print_json};
 use crate::cli::{AdminAddress, Failure, Outcome, block_on, say};
+use crate::config::Settings;
 use crate::config::units::Size;
-use crate::plugins::{Plugin, line};
+use crate::host::Sources;
+use crate::names::PluginName;
+use crate::plugins::{Engine, Plugin, line};
+use crate::registry::Image;
 
-/// List the plugins of a running host, with their steps and what they made of events; or those of a directory
+/// List the plugins of a running host, with their steps and what they made of events; or those of a directory, or of settings
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  stagewire plugin list\n  stagewire plugin list --json\n  stagewire plugin list plugins/"
+    after_help = "Examples:\n  stagewire plugin list\n  stagewire plugin list --json\n  stagewire plugin list plugins/\n  stagewire plugin list --offline --config config/settings.yaml"
 )]
 pub(super) struct List {
     /// A directory of .wasm files; without it, a running host is asked
     directory: Option<PathBuf>,
+    /// Asks no host: the plugins of the settings file, with those that it pulls from registries
+    #[arg(long, conflicts_with = "directory")]
+    offline: bool,
     #[command(flatten)]
     host: AdminAddress,
     /// Prints JSON
@@ -31,10 +38,18 @@ const DIGEST: usize = 19;
 
 impl List {
     pub(super) fn run(self) -> Outcome {
-        match &self.directory {
-            Some(directory) => of_directory(directory, self.json).map_err(Failure::Failed),
-            None => block_on(self.of_host()),
+        if self.directory.is_none() && !self.offline {
+            return block_on(self.of_host());
         }
+        let engine = engine()?;
+        let rows = match &self.directory {
+            Some(directory) => files(directory)?.into_iter().map(|file| row_of_file(&engine, file)).collect(),
+            None => rows_of(&engine, &self.host.file.load()?)?,
+        };
+        if self.json {
+            return print_json(&rows.iter().map(row_json).collect()).map_err(Failure::Failed);
+        }
+        say(of_files(&rows))
     }
 
     async fn of_host(&self) -> Outcome {
@@ -130,7 +145,16 @@ fn in_force(plugins: &[Value]) -> comfy_table::Table {
     table
 }
 
-fn of_directory(directory: &Path, json: bool) -> Result<(), String> {
+/// A plugin, or why it is none.
+struct Row {
+    name: String,
+    file: PathBuf,
+    image: Option<Image>,
+    plugin: Result<Arc<Plugin>, String>,
+}
+
+/// The files of a directory that may be plugins.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, String> {
     let unreadable = |error| format!("cannot list {}: {error}", directory.display());
     let entries = std::fs::read_dir(directory).map_err(unreadable)?;
     let mut files = entries
@@ -139,37 +163,57 @@ fn of_directory(directory: &Path, json: bool) -> Result<(), String> {
         .collect::<Result<Vec<_>, _>>()
         .map_err(unreadable)?;
     files.sort();
-    let engine = engine()?;
-    let plugins: Vec<_> = files.iter().map(|file| (file, load(&engine, file))).collect();
-    if json {
-        print_json(&plugins.iter().map(|(file, plugin)| row_json(file, plugin)).collect())
-    } else {
-        println!("{}", of_files(&plugins));
-        Ok(())
-    }
+    Ok(files)
 }
 
-type Row<'a> = (&'a PathBuf, Result<Arc<Plugin>, String>);
+fn row_of_file(engine: &Arc<Engine>, file: PathBuf) -> Row {
+    Row { name: stem(&file), image: None, plugin: load(engine, &file), file }
+}
 
-fn of_files(plugins: &[Row<'_>]) -> comfy_table::Table {
+/// The plugins of settings, in the order of their names; each as a host would take it.
+fn rows_of(engine: &Arc<Engine>, settings: &Settings) -> Result<Vec<Row>, String> {
+    let sources = Sources::of(settings);
+    // Who pulls everything may have no directory.
+    let there = settings.plugins.directory.is_dir() || settings.plugins.pull.is_empty();
+    let files = if there { files(&settings.plugins.directory)? } else { Vec::new() };
+    let mut names: Vec<PluginName> = files.iter().map(|file| stem(file).into()).collect();
+    names.extend(settings.plugins.pull.keys().cloned());
+    names.sort();
+    let row = |name: PluginName| {
+        let plugin = sources
+            .read(&name)
+            .and_then(|bytes| Plugin::load(engine, &name, &bytes).map_err(|error| error.to_string()));
+        let (file, image) = (sources.file(&name), sources.image(&name).cloned());
+        Row { name: name.to_string(), file, image, plugin }
+    };
+    Ok(names.into_iter().map(row).collect())
+}
+
+fn stem(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn of_files(rows: &[Row]) -> comfy_table::Table {
+    let pulled = rows.iter().any(|row| row.image.is_some());
     let mut table = table();
-    table.set_header(["NAME", "KIND", "VERSION", "SIZE", "DIGEST", "DESCRIPTION"]);
-    for (file, plugin) in plugins {
+    let columns = ["NAME", "KIND", "VERSION", "SIZE", "DIGEST", "DESCRIPTION"];
+    table.set_header(columns.into_iter().chain(pulled.then_some("FROM")));
+    for Row { name, file, image, plugin } in rows {
+        let from = image.as_ref().map_or_else(|| file.display().to_string(), ToString::to_string);
+        let none = String::new;
         // Who can put a file there chooses its name.
-        let name = line(&file.file_stem().unwrap_or_default().to_string_lossy(), 100);
-        match plugin {
+        let name = line(name, 100);
+        let cells = match plugin {
             Ok(plugin) => {
                 let about = plugin.description();
                 let digest = plugin.digest.to_string();
                 let (version, about) = (about.version.clone(), about.description.clone());
                 let digest = digest[..digest.len().min(DIGEST)].to_owned();
-                table.add_row([name, kind(plugin).into(), version, plugin.size.to_string(), digest, about]);
+                [name, kind(plugin).into(), version, plugin.size.to_string(), digest, about]
             }
-            Err(reason) => {
-                let none = String::new;
-                table.add_row([name, "refused".into(), none(), none(), none(), line(reason, 1_000)]);
-            }
-        }
+            Err(reason) => [name, "refused".into(), none(), none(), none(), line(reason, 1_000)],
+        };
+        table.add_row(cells.into_iter().chain(pulled.then_some(from)));
     }
     table
 }
@@ -180,9 +224,11 @@ fn table() -> comfy_table::Table {
     table
 }
 
-fn row_json(file: &Path, plugin: &Result<Arc<Plugin>, String>) -> Value {
+fn row_json(row: &Row) -> Value {
+    let Row { file, image, plugin, .. } = row;
     match plugin {
-        Ok(plugin) => about(file, plugin),
+        Ok(plugin) => about(file, image.as_ref(), plugin),
+        Err(reason) if image.is_some() => json!({ "name": row.name, "reference": image, "refused": reason }),
         Err(reason) => json!({ "file": file, "refused": reason }),
     }
 }

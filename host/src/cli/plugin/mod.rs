@@ -8,6 +8,7 @@ mod inspect;
 mod languages;
 mod list;
 mod new;
+mod registry;
 mod test;
 mod versions;
 
@@ -20,8 +21,9 @@ use serde_json::json;
 use super::{Failure, Outcome};
 use crate::names::PluginName;
 use crate::plugins::{Engine, Plugin as Loaded};
+use crate::registry::Image;
 
-/// Begin, build, check, test, measure, inspect and list plugins
+/// Begin, build, check, test, measure, publish, inspect and list plugins
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  stagewire plugin new my-filter --lang python --kind filter\n  stagewire plugin build my-filter\n  stagewire plugin list\n  stagewire plugin list plugins/\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin check plugins/redact.wasm"
@@ -35,10 +37,12 @@ pub(super) struct Plugin {
 enum Action {
     List(list::List),
     /// Shows what a plugin is, what it imports, and which settings it takes
-    #[command(after_help = "Example:\n  stagewire plugin inspect plugins/redact.wasm")]
+    #[command(
+        after_help = "Examples:\n  stagewire plugin inspect plugins/redact.wasm\n  stagewire plugin inspect registry.example.com/team/redact:1.2"
+    )]
     Inspect {
-        /// The .wasm file
-        file: PathBuf,
+        #[command(flatten)]
+        subject: registry::Subject,
         /// Prints JSON
         #[arg(long)]
         json: bool,
@@ -48,8 +52,8 @@ enum Action {
         after_help = "Example:\n  stagewire plugin check redact.wasm --settings '{\"remove\":[\"text\"]}'"
     )]
     Check {
-        /// The .wasm file
-        file: PathBuf,
+        #[command(flatten)]
+        subject: registry::Subject,
         /// The step's settings as JSON; without them only the file is checked
         #[arg(long, value_name = "JSON")]
         settings: Option<String>,
@@ -67,6 +71,8 @@ enum Action {
     },
     Test(test::Test),
     Bench(bench::Bench),
+    Pull(registry::Pull),
+    Push(registry::Push),
     Promote(versions::Promote),
     Rollback(versions::Rollback),
     Suspend(versions::Suspend),
@@ -77,17 +83,19 @@ impl Plugin {
     pub(super) fn run(self) -> Outcome {
         let done = match self.command {
             Action::List(list) => return list.run(),
-            Action::Inspect { file, json } => inspect::run(&file, json),
-            Action::Check { file, settings, json } => {
+            Action::Inspect { subject, json } => inspect::run(&subject, json),
+            Action::Check { subject, settings, json } => {
                 if let Some(Err(error)) = settings.as_deref().map(serde_json::from_str::<serde_json::Value>) {
                     return Err(Failure::Usage(format!("--settings is not JSON: {error}")));
                 }
-                check::run(&file, settings, json)
+                check::run(&subject, settings, json)
             }
             Action::New(new) => new.run(),
             Action::Build { directory } => build::run(&directory).map(|file| println!("{}", file.display())),
             Action::Test(test) => return test.run(),
             Action::Bench(bench) => bench.run(),
+            Action::Pull(pull) => pull.run(),
+            Action::Push(push) => push.run(),
             Action::Promote(promote) => return promote.run(),
             Action::Rollback(rollback) => return rollback.run(),
             Action::Suspend(suspend) => return suspend.run(),
@@ -109,11 +117,13 @@ fn load(engine: &Arc<Engine>, file: &Path) -> Result<Arc<Loaded>, String> {
     Loaded::load(engine, &PluginName::from(name), &bytes).map_err(|error| error.to_string())
 }
 
-fn about(file: &Path, plugin: &Loaded) -> serde_json::Value {
+/// What is known of a plugin, and where it is.
+fn about(file: &Path, image: Option<&Image>, plugin: &Loaded) -> serde_json::Value {
     let said = plugin.description();
     let schema = serde_json::from_str::<serde_json::Value>(&said.settings_schema).ok();
+    let file = image.is_none().then_some(file);
     json!({
-        "name": plugin.name, "file": file, "kind": plugin.kind, "interface": plugin.interface.to_string(),
+        "name": plugin.name, "file": file, "reference": image, "kind": plugin.kind, "interface": plugin.interface.to_string(),
         "version": said.version, "description": said.description, "size": plugin.size,
         "digest": plugin.digest.to_string(), "imports": plugin.imports, "grants": plugin.needs, "settings_schema": schema,
     })
