@@ -139,12 +139,12 @@ impl Plan {
         builder.with_attributes(own.map(|(key, value)| KeyValue::new(key.clone(), value.clone()))).build()
     }
 
-    fn authority(&self) -> Result<Option<Vec<u8>>, String> {
+    fn authority(&self) -> Result<Option<Pem>, String> {
         self.ca_file.as_ref().map(|file| read("ca_file", file)).transpose()
     }
 
     /// The host's own certificate and its key, as they stand in their files.
-    fn identity(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, String> {
+    fn identity(&self) -> Result<Option<(Pem, Pem)>, String> {
         let both = |(certificate, key): &(PathBuf, PathBuf)| {
             Ok((read("certificate", certificate)?, read("key", key)?))
         };
@@ -224,7 +224,10 @@ impl Plan {
     }
 }
 
-fn read(key: &str, file: &Path) -> Result<Vec<u8>, String> {
+/// What stands in a PEM file.
+type Pem = Vec<u8>;
+
+fn read(key: &str, file: &Path) -> Result<Pem, String> {
     std::fs::read(file)
         .map_err(|error| format!("host.tracing.{key}: cannot read {}: {error}", file.display()))
 }
