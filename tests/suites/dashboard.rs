@@ -135,6 +135,12 @@ async fn every_page_can_be_walked_by_keyboard() {
     for (name, page, text) in PAGES {
         browser.go(&format!("#/{page}")).await;
         browser.shows("#page", text).await;
+        if !page.is_empty() {
+            // Where a page begins, so does who walks it; that comes a moment after the page.
+            browser
+                .until("its heading has the focus", "return document.activeElement?.tagName === 'H1'", &[])
+                .await;
+        }
         accessibility::is_walked_by_keyboard(&browser, name).await;
     }
 
