@@ -144,8 +144,6 @@ pub struct Swapper {
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
     journal: Journal,
-    /// Held while a candidate is made: one at a time, and what is in force can be asked and changed meanwhile.
-    making: Mutex<()>,
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
     at_swap: ArcSwap<AtSwap>,
@@ -199,7 +197,6 @@ impl Swapper {
             gate,
             metrics,
             journal,
-            making: Mutex::default(),
             parts: Mutex::new(Parts {
                 workshop,
                 lanes,
@@ -315,13 +312,13 @@ impl Swapper {
         status.refused = Some(RefusedStatus { at_ms: now_ms(), problems: refused.problems.clone() });
     }
 
-    /// Swaps the settings in.
+    /// Swaps the settings in; `reloading` is held meanwhile.
     ///
     /// # Errors
     /// [`Refused`]; nothing has changed then.
-    pub fn swap(&self, settings: &Settings) -> Result<u64, Refused> {
-        let _one = self.making.lock();
+    fn swap(&self, settings: &Settings) -> Result<u64, Refused> {
         let mut settings = with_default_route(settings);
+        // What is in force can be asked and steered while a candidate is made, which takes as long as a plugin takes to compile.
         let workshop = self.parts.lock().workshop.clone();
         let mut candidate = workshop.prepare(&settings)?;
         let mut parts = self.parts.lock();
