@@ -88,20 +88,21 @@ async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
     let mut files = swapper.files();
     let mut watcher = Watcher::new(files.borrow_and_update().clone());
     loop {
-        tokio::select! {
-            () = watcher.changed() => {}
+        let changed = tokio::select! {
+            () = watcher.changed() => true,
             // Somebody else has reloaded, and other files are read now. Its sender is the swapper, which is here.
             Ok(()) = files.changed() => {
                 watcher.watch(files.borrow_and_update().clone());
                 continue;
             }
-            _ = signals.hangup.recv() => {}
+            _ = signals.hangup.recv() => false,
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
-        }
+        };
+        // Its refusal is logged and shown in the status.
+        let reload = async { if changed { swapper.reload_changed().await } else { swapper.reload().await } };
         tokio::select! {
-            // Its refusal is logged and shown in the status.
-            _ = swapper.reload() => {}
+            _ = reload => {}
             // A plugin that is compiled meanwhile is given up.
             () = signals.end() => return,
         }

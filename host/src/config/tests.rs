@@ -205,6 +205,8 @@ fn no_fault_tells_a_secret() {
         put(dir.path(), files);
         let faults = load(&dir.path().join("s.yaml"), &|_| None).unwrap_err();
         let said = format!("{faults}\n{}\n{}", faults.render(false), serde_json::json!(faults.reported()));
+        // Its name is by chance, and begins with `.tmp`.
+        let said = said.replace(&dir.path().display().to_string(), "");
         assert!(!said.contains("pq7"), "{said}");
     }
 }

@@ -33,8 +33,9 @@ const SLOW: u8 = 13;
 
 /// How often a child looks at itself.
 const LOOK: Duration = Duration::from_millis(10);
-/// Of the processor time that a child may have; a machine that is busy with events gives it little.
+/// Of the processor time that a child may have, and at least so long: a machine that is busy with events gives it little.
 const WAIT: u32 = 20;
+const LEAST_WAIT: Duration = Duration::from_mins(10);
 /// The priority of a child beside events: they get four times as much of a core that both want.
 const NICE: i32 = 6;
 const LOWER: &str = "lower";
@@ -195,7 +196,7 @@ fn refused(refusal: &Refusal) -> ExitCode {
 /// On a thread at the usual priority: begun before the priority is lowered.
 fn watch_itself(seconds: u64, memory: u64) {
     let (parent, begun) = (getppid(), Instant::now());
-    let longest = Duration::from_secs(seconds).saturating_mul(WAIT);
+    let longest = Duration::from_secs(seconds).saturating_mul(WAIT).max(LEAST_WAIT);
     let watch = move || {
         loop {
             if resident().is_some_and(|resident| resident > memory) {
