@@ -364,7 +364,7 @@ fn untrusted(why: &str) -> Option<&'static str> {
 }
 
 /// The first cause of an error.
-fn innermost(error: &dyn std::error::Error) -> String {
+pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut error = error;
     while let Some(source) = error.source() {
         error = source;

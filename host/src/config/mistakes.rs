@@ -48,6 +48,8 @@ const SETTINGS: &[Mistake] = &[
     ("a certificate without its key", "host: { http: { tls: { certificate: /none } } }"),
     ("one token instead of a list", "host: { http: { bearer_tokens: abc } }"),
     ("a grant that nothing knows", "plugins: { grants: { redact: { network: true } } }"),
+    ("a url instead of a host", "plugins: { grants: { fetch: { http: ['https://a.example/'] } } }"),
+    ("a directory without a place", "plugins: { grants: { fetch: { filesystem: [/srv/models] } } }"),
     ("a limit without a unit", "plugins: { limits: { memory: 32 } }"),
     ("a field that is no path", "privacy: [{ fields: ['a..b'] }]"),
     ("an unknown action", "privacy: [{ action: hide }]"),

@@ -28,6 +28,8 @@ pub struct PluginInForce {
     pub description: Description,
     /// What it needs of `grants`.
     pub needs: Vec<crate::plugins::Grant>,
+    /// What it may be given by `grants`, and does without otherwise.
+    pub takes: Vec<crate::plugins::Grant>,
     /// Kept versions, the last in force first.
     pub versions: Vec<Version>,
     /// Whether an operator has suspended it.
@@ -47,6 +49,7 @@ impl Swapper {
                 kind: plugin.kind,
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
+                takes: plugin.takes.clone(),
                 versions: self.history().versions(&plugin.name),
                 suspended: suspended.contains(&plugin.name),
             })
