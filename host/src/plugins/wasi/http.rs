@@ -11,7 +11,7 @@ use reqwest::{Body, Client, Url, redirect};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use crate::backends::innermost;
+use crate::causes::innermost;
 use crate::config::Hosts;
 use crate::networks::{Denied, Guard};
 use crate::plugins::bindings::v0_1::host::Level;
