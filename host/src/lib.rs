@@ -21,6 +21,7 @@ pub mod ingress;
 pub mod journal;
 mod listener;
 pub mod names;
+mod networks;
 pub mod pipeline;
 pub mod plugins;
 pub mod protocol;

@@ -11,6 +11,7 @@ mod docs;
 mod events;
 mod explain;
 mod faults;
+mod grants;
 mod hostile_input;
 mod hostile_plugins;
 mod journal;

@@ -9,30 +9,37 @@ use crate::shell::{cargo, root, target};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
-/// Where each workspace is, and below the target directory where its `.wasm` files go.
-const PLACES: [(&str, &str); 3] =
-    [("plugins", "plugins"), ("plugins/schema-check", "plugins"), ("tests/guests", "guests")];
+/// What imports WASI by the standard library.
+pub(crate) const WASI: &str = "wasm32-wasip2";
+
+/// Where each workspace is, below the target directory where its `.wasm` files go, and what it is built for.
+const PLACES: [(&str, &str, &str); 4] = [
+    ("plugins", "plugins", WASM),
+    ("plugins/schema-check", "plugins", WASM),
+    ("tests/guests", "guests", WASM),
+    ("tests/wasi-guests", "guests", WASI),
+];
 
 /// The guest whose builds tell their version.
 const STAMPS: &str = "tests/guests/stamps-version";
 
 /// The workspaces that are there.
 pub(crate) fn workspaces() -> Vec<PathBuf> {
-    let paths = PLACES.iter().map(|(source, _)| root().join(source));
+    let paths = PLACES.iter().map(|(source, ..)| root().join(source));
     paths.filter(|path| path.join("Cargo.toml").is_file()).collect()
 }
 
 /// Builds all workspaces and lays every plugin under its crate's name into `target/plugins` or `target/guests`.
 pub(crate) fn build() -> Result<()> {
-    for (source, place) in PLACES {
+    for (source, place, triple) in PLACES {
         let source = root().join(source);
         if source.join("Cargo.toml").is_file() {
             let built = target().join("wasm").join(source.file_name().unwrap_or_default());
-            cargo(&["build", "--quiet", "--release", "--target", WASM, "--target-dir"])
+            cargo(&["build", "--quiet", "--release", "--target", triple, "--target-dir"])
                 .args([&built])
                 .within(&source)
                 .run()?;
-            lay_out(&built.join(WASM).join("release"), &target().join(place))?;
+            lay_out(&built.join(triple).join("release"), &target().join(place))?;
         }
     }
     if root().join(STAMPS).is_dir() { stamps() } else { Ok(()) }
@@ -56,8 +63,12 @@ fn stamps() -> Result<()> {
 
 /// Lints all workspaces.
 pub(crate) fn lint() -> Result<()> {
-    for source in workspaces() {
-        cargo(&["clippy", "--quiet", "--release", "--target", WASM, "--target-dir"])
+    for (source, _, triple) in PLACES {
+        let source = root().join(source);
+        if !source.join("Cargo.toml").is_file() {
+            continue;
+        }
+        cargo(&["clippy", "--quiet", "--release", "--target", triple, "--target-dir"])
             .args([target().join("wasm/lints")])
             .args(["--", "-D", "warnings"])
             .within(source)
@@ -69,7 +80,7 @@ pub(crate) fn lint() -> Result<()> {
 /// Runs the plugins' unit tests, natively.
 pub(crate) fn test() -> Result<()> {
     let plugins =
-        PLACES.iter().filter(|(_, place)| *place == "plugins").map(|(source, _)| root().join(source));
+        PLACES.iter().filter(|(_, place, _)| *place == "plugins").map(|(source, ..)| root().join(source));
     for plugins in plugins.filter(|path| path.join("Cargo.toml").is_file()) {
         cargo(&["test", "--quiet", "--workspace", "--all-features", "--target-dir"])
             .args([target().join("wasm/tests")])

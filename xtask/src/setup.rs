@@ -9,7 +9,7 @@ use crate::examples;
 use crate::shell::{command, is_fresh, is_there, root, target};
 use crate::toolchains;
 
-const WASM: &str = "wasm32-unknown-unknown";
+const WASM: [&str; 2] = ["wasm32-unknown-unknown", crate::guests::WASI];
 /// Newer than what distributions ship: its `JetStream` can be told to sync each message.
 const NATS_SERVER: &str = "github.com/nats-io/nats-server/v2@v2.15.2";
 /// Between a host and its broker, where faults are injected.
@@ -38,11 +38,16 @@ pub(crate) fn everything() -> Result<()> {
 /// `rust-toolchain.toml` alone does not install them into a toolchain that is already there.
 pub(crate) fn toolchain() -> Result<()> {
     if !is_there("rustup") {
-        eprintln!("rustup is not there: taking the installed toolchain to have {WASM}, clippy and rustfmt");
+        eprintln!(
+            "rustup is not there: taking the installed toolchain to have {}, clippy and rustfmt",
+            WASM.join(", ")
+        );
         return Ok(());
     }
-    if !listed("target", WASM)? {
-        command("rustup").args(["target", "add", WASM]).run()?;
+    for target in WASM {
+        if !listed("target", target)? {
+            command("rustup").args(["target", "add", target]).run()?;
+        }
     }
     for component in ["clippy", "rustfmt"] {
         if !listed("component", component)? {

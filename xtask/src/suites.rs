@@ -32,7 +32,11 @@ pub(crate) fn run() -> Result<()> {
     steps.step("formatting", "cargo fmt --check", formatting)?;
     steps.step("guests", "cargo xtask guests", guests::build)?;
     steps.cargo("lints", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    steps.step("lints of guests", "cargo clippy, in plugins/ and tests/guests/", guests::lint)?;
+    steps.step(
+        "lints of guests",
+        "cargo clippy, in plugins/, tests/guests/ and tests/wasi-guests/",
+        guests::lint,
+    )?;
     steps.step("build", "cargo build --workspace --all-targets", build)?;
     steps.step("tests of plugins", "cargo test, in plugins/", guests::test)?;
     steps.cargo("examples in docs", &["test", "--workspace", "--doc"])?;

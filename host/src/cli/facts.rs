@@ -70,6 +70,8 @@ pub(super) struct Step {
     pub(super) memory: Option<u64>,
     pub(super) state: Option<u64>,
     pub(super) replaced: u64,
+    /// What it may reach.
+    pub(super) grants: Vec<String>,
     pub(super) shadow: Option<Shadow>,
     pub(super) canary: Option<Canary>,
 }

@@ -117,6 +117,7 @@ fn steps(steps: &[Step]) -> String {
         "memory",
         "state",
         "replaced",
+        "granted",
         "beside it",
     ];
     let mut table = table(columns);
@@ -134,6 +135,7 @@ fn steps(steps: &[Step]) -> String {
             size(step.memory),
             size(step.state),
             count(step.replaced),
+            step.grants.join(", "),
             beside(step),
         ]);
     }

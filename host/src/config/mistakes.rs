@@ -48,6 +48,8 @@ const SETTINGS: &[Mistake] = &[
     ("a certificate without its key", "host: { http: { tls: { certificate: /none } } }"),
     ("one token instead of a list", "host: { http: { bearer_tokens: abc } }"),
     ("a grant that nothing knows", "plugins: { grants: { redact: { network: true } } }"),
+    ("a url instead of a host", "plugins: { grants: { fetch: { http: ['https://a.example/'] } } }"),
+    ("a directory without a place", "plugins: { grants: { fetch: { filesystem: [/srv/models] } } }"),
     ("a limit without a unit", "plugins: { limits: { memory: 32 } }"),
     ("a plugin by a tag", "plugins: { pull: { redact: 'registry.example.com/team/redact:1.2' } }"),
     ("a plugin in no registry", "plugins: { pull: { redact: 'team/redact@sha256:0f4d' } }"),

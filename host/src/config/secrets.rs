@@ -161,6 +161,13 @@ pub(crate) fn learn(secrets: &[String]) {
     });
 }
 
+/// Remembers the value of a variable of the environment, if it is secret by its name.
+pub(crate) fn learn_variable(name: &str, value: &str) {
+    if is_secret(name) {
+        learn(&[value.to_owned()]);
+    }
+}
+
 /// A secret as it may be written: as it is, within JSON, out of a URL, line by line, without the word before it in a header.
 fn forms(secret: &str) -> Vec<String> {
     let mut forms = vec![secret.to_owned()];

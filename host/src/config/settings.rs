@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::hosts::Hosts;
 use super::units::{Clock, Size, Span, Zone};
 use crate::names::{BackendName, PluginName, RouteName};
 use crate::registry::Image;
@@ -708,6 +709,12 @@ pub struct Plugins {
     pub limits: Limits,
     /// What a plugin may reach in every step that uses it, by its name.
     pub grants: BTreeMap<PluginName, Grants>,
+    /// Networks that no plugin is connected to by a name, whatever hosts it is granted; checked on the address that the name
+    /// resolves to. An address that a grant spells out is allowed.
+    #[schemars(inner(regex(
+        pattern = r"^([0-9.]+(/([0-9]|[12][0-9]|3[0-2]))?|[0-9a-fA-F:.]*:[0-9a-fA-F:.]*(/[0-9]{1,3})?)$"
+    )))]
+    pub deny_networks: Vec<String>,
     /// What it may take to make a plugin of a file.
     pub loading: Loading,
     /// Where compiled code is kept; `plugin-cache` under `host.data` where absent. Whoever can write there has the host run what
@@ -718,6 +725,8 @@ pub struct Plugins {
 
 impl Default for Plugins {
     fn default() -> Self {
+        // This machine itself, and what clouds answer about it.
+        let denied = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "::/127", "fe80::/10"];
         Self {
             directory: "plugins".into(),
             pull: BTreeMap::new(),
@@ -726,6 +735,7 @@ impl Default for Plugins {
             limits: Limits::default(),
             grants: BTreeMap::new(),
             loading: Loading::default(),
+            deny_networks: denied.map(Into::into).into(),
             cache: None,
         }
     }
@@ -774,7 +784,8 @@ pub struct Registry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The longest one call may take.
+    /// The longest one call may take. `10s` where it is not set and the plugin may wait (`grants`: `http`, `filesystem`,
+    /// `clocks`), waiting included.
     #[schemars(extend("default" = "50ms"))]
     pub time: Option<Span>,
     /// The most memory one instance may have.
@@ -792,24 +803,55 @@ pub struct Limits {
     /// The most log lines a second; more are counted and left out.
     #[schemars(extend("default" = 100))]
     pub log: Option<u32>,
+    /// The most calls at once of a step that may wait; each has an instance of its own.
+    #[schemars(extend("default" = 8), range(min = 1))]
+    pub calls: Option<usize>,
     /// After so many events an instance is replaced by a fresh one (never).
     #[schemars(example = 100_000)]
     pub recycle: Option<u64>,
 }
 
 /// `grants:` of a step, or of all steps of a plugin: what it may reach beside the host's own functions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Grants {
     /// State of the step's own, kept through swaps and restarts, within `limits.state`.
     pub keyvalue: bool,
+    /// The time as it passes, and waiting for it (`wasi:clocks`). Without it a call sees the time at which it began, and no
+    /// wait lasts.
+    pub clocks: bool,
+    /// Numbers that nobody foresees (`wasi:random`). Without it an event meets the same numbers each time that it passes.
+    pub random: bool,
+    /// Hosts that it may send requests to (`wasi:http`): a name, all names below one, or an address. Without a port that of
+    /// the scheme is meant, 443 or 80.
+    #[schemars(example = ["api.example.com", "*.internal.example.com:8443"])]
+    pub http: Vec<Hosts>,
+    /// Directories that it may read and not write (`wasi:filesystem`), by the path at which it sees them.
+    #[schemars(example = BTreeMap::from([("/models", "./models")]))]
+    pub filesystem: BTreeMap<String, PathBuf>,
+    /// Variables of the host's environment that it sees, by their names (`wasi:cli/environment`).
+    #[schemars(example = ["TZ", "MODEL_NAME"])]
+    pub environment: Vec<String>,
 }
 
 impl Grants {
     /// What either of the two grants.
     #[must_use]
-    pub fn or(self, other: Self) -> Self {
-        Self { keyvalue: self.keyvalue || other.keyvalue }
+    pub fn or(mut self, other: &Self) -> Self {
+        self.keyvalue |= other.keyvalue;
+        self.clocks |= other.clocks;
+        self.random |= other.random;
+        let more =
+            |ours: &[Hosts]| other.http.iter().filter(|hosts| !ours.contains(hosts)).cloned().collect();
+        let hosts: Vec<_> = more(&self.http);
+        self.http.extend(hosts);
+        for (seen, directory) in &other.filesystem {
+            self.filesystem.entry(seen.clone()).or_insert_with(|| directory.clone());
+        }
+        let names: Vec<_> =
+            other.environment.iter().filter(|name| !self.environment.contains(name)).cloned().collect();
+        self.environment.extend(names);
+        self
     }
 }
 

@@ -57,6 +57,8 @@ macro_rules! unit {
     };
 }
 
+pub(super) use unit;
+
 /// A length of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub Duration);

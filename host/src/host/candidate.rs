@@ -23,6 +23,8 @@ pub struct Workshop {
     buckets: Buckets,
     history: Option<History>,
     workers: usize,
+    /// Whether its steps are for trial: they ask nobody.
+    on_trial: bool,
     plugins: HashMap<PluginName, Arc<Plugin>>,
     steps: HashMap<StepKey, Arc<Step>>,
     rates: HashMap<RouteName, Arc<Rate>>,
@@ -69,10 +71,18 @@ impl Workshop {
             buckets,
             history: None,
             workers,
+            on_trial: false,
             plugins: HashMap::new(),
             steps: HashMap::new(),
             rates: HashMap::new(),
         }
+    }
+
+    /// A workshop whose steps are tried out: one instance of each, and no effect on anything. State is in memory, metrics are
+    /// nobody's, and requests go nowhere.
+    pub fn for_trial(engine: Arc<Engine>) -> Self {
+        let workshop = Self::new(engine, Arc::new(Metrics::new()), Buckets::in_memory(), 1);
+        Self { on_trial: true, ..workshop }
     }
 
     /// Keeps every version of a plugin that comes into force.
@@ -207,25 +217,34 @@ impl Workshop {
         let step = &route.steps[index];
         let as_json =
             |error| format!("route {}: step {index}: cannot write its settings as JSON: {error}", route.name);
-        let grants = step.grants.or(settings.plugins.grants.get(&step.plugin).copied().unwrap_or_default());
+        let of_plugin = settings.plugins.grants.get(&step.plugin);
+        let grants = of_plugin.map_or_else(|| step.grants.clone(), |grants| step.grants.clone().or(grants));
         let beside: Vec<_> = plugins[1..].iter().map(|plugin| plugin.digest.to_string()).collect();
-        let spec =
-            serde_json::to_string(&(step, settings.plugins.limits, grants, beside)).map_err(as_json)?;
+        let spec = serde_json::to_string(&(
+            step,
+            settings.plugins.limits,
+            &grants,
+            &settings.plugins.deny_networks,
+            beside,
+        ))
+        .map_err(as_json)?;
         let key = StepKey { route: route.name.clone(), index, digest: plugins[0].digest, spec };
         if let Some(known) = self.steps.get(&key) {
             return Ok((key, Arc::clone(known)));
         }
-        let limits = Limits::resolve(&step.limits, &settings.plugins.limits);
+        let granted = self.grant(&grants, settings, route, index)?;
+        let limits = limits(settings, step, plugins[0], &granted);
         let spec = StepSpec {
             route: route.name.clone(),
             index,
             plugin: Arc::clone(plugins[0]),
             settings: serde_json::to_string(&step.settings).map_err(as_json)?,
             limits,
-            granted: self.grant(grants, route, index, limits),
+            granted,
             on_error: step.on_error,
         };
-        let made = self.put_beside(self.start(spec.clone(), self.workers)?, &spec, step, &plugins[1..])?;
+        let made = self.start(spec.clone(), self.workers)?;
+        let made = self.put_beside(made, &spec, (settings, step), &plugins[1..])?;
         Ok((key, Arc::new(made)))
     }
 
@@ -239,19 +258,24 @@ impl Workshop {
         &self,
         mut made: Step,
         spec: &StepSpec,
-        step: &settings::Step,
+        (settings, step): (&Settings, &settings::Step),
         candidates: &[&Arc<Plugin>],
     ) -> Result<Step, String> {
         let mut candidates = candidates.iter();
+        let spec_of = |plugin: &Arc<Plugin>, granted: Granted| StepSpec {
+            plugin: Arc::clone(plugin),
+            limits: limits(settings, step, plugin, &granted),
+            granted,
+            ..spec.clone()
+        };
         if let Some(plugin) = step.shadow.as_ref().and_then(|_| candidates.next()) {
-            // What it would do must not show, so its state is its own.
-            let keyvalue = spec.granted.keyvalue.as_ref().map(|_| Arc::new(Bucket::new(spec.limits.state)));
-            let spec = StepSpec { plugin: Arc::clone(plugin), granted: Granted { keyvalue }, ..spec.clone() };
-            let beside = Beside::Shadow(Arc::new(self.start(spec, 1)?));
+            // What it would do must not show, so its state is its own, and it asks nobody.
+            let granted = spec.granted.without_effect(|| Arc::new(Bucket::new(spec.limits.state)));
+            let beside = Beside::Shadow(Arc::new(self.start(spec_of(plugin, granted), 1)?));
             made = made.with(beside).map_err(|error| error.to_string())?;
         }
         if let (Some(canary), Some(plugin)) = (&step.canary, candidates.next()) {
-            let spec = StepSpec { plugin: Arc::clone(plugin), ..spec.clone() };
+            let spec = spec_of(plugin, spec.granted.clone());
             let beside = Beside::Canary(Arc::new(self.start(spec, self.workers)?), canary.percent);
             made = made.with(beside).map_err(|error| error.to_string())?;
         }
@@ -260,17 +284,25 @@ impl Workshop {
 
     fn grant(
         &self,
-        grants: settings::Grants,
+        grants: &settings::Grants,
+        settings: &Settings,
         route: &settings::Route,
         index: usize,
-        limits: Limits,
-    ) -> Granted {
-        let plugin = &route.steps[index].plugin;
+    ) -> Result<Granted, String> {
+        let step = &route.steps[index];
         // A route may use a plugin twice; other steps may come and go between.
-        let nth = || route.steps[..index].iter().filter(|earlier| earlier.plugin == *plugin).count();
-        let bucket = || self.buckets.of(&route.name, plugin, nth(), limits.state);
-        Granted { keyvalue: grants.keyvalue.then(bucket) }
+        let nth = || route.steps[..index].iter().filter(|earlier| earlier.plugin == step.plugin).count();
+        let state = Limits::resolve(&step.limits, &settings.plugins.limits).state;
+        let bucket = || self.buckets.of(&route.name, &step.plugin, nth(), state);
+        let granted = Granted::new(grants, &settings.plugins.deny_networks, bucket)
+            .map_err(|problem| format!("route {}: step {}: {problem}", route.name, index + 1))?;
+        Ok(if self.on_trial { granted.asking_nobody() } else { granted })
     }
+}
+
+fn limits(settings: &Settings, step: &settings::Step, plugin: &Plugin, granted: &Granted) -> Limits {
+    let resolve = if plugin.waits(granted) { Limits::waiting } else { Limits::resolve };
+    resolve(&step.limits, &settings.plugins.limits)
 }
 
 /// The largest file of cases.

@@ -1,14 +1,11 @@
 //! What a swap would refuse, found without a host.
 
-use std::sync::Arc;
-
 use super::candidate::{Candidate, Workshop};
 use super::privacy::Privacy;
 use super::{cache_directory, lanes};
 use crate::config::{self, Settings};
-use crate::plugins::{Buckets, Engine};
+use crate::plugins::Engine;
 use crate::registry;
-use crate::telemetry::Metrics;
 
 /// Pulls plugins that are not kept yet, loads them, starts steps, runs the cases beside plugins and reads the settings of the
 /// dead letters' backend; connects to no backend. Those of the other backends are [`config::Loaded::check_backends`]', which knows their places. Blocks.
@@ -17,7 +14,7 @@ use crate::telemetry::Metrics;
 /// Every problem at once, each a sentence that names what it is about, and the mend.
 pub fn check(settings: &Settings) -> Result<Candidate, Vec<String>> {
     let engine = Engine::new(Some(&cache_directory(settings))).map_err(|error| vec![error.to_string()])?;
-    let workshop = Workshop::new(engine, Arc::new(Metrics::new()), Buckets::in_memory(), 1);
+    let workshop = Workshop::for_trial(engine);
     let prepared = registry::fetch(settings).and_then(|()| workshop.prepare(settings));
     let mut problems = prepared.as_ref().err().cloned().unwrap_or_default();
     let enabled = settings.events.as_ref().is_some_and(|events| events.enabled);

@@ -512,6 +512,8 @@ mod tests {
                 plugin: "redact".into(),
                 digest: "sha256:ab".into(),
                 limits: Limits::resolve(&settings::Limits::default(), &settings::Limits::default()),
+                grants: Vec::new(),
+                apart: false,
                 on_error: OnError::DeadLetter,
                 counts,
                 last_failure: said("it trapped"),

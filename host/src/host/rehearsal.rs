@@ -12,8 +12,7 @@ use super::swap::{Swapper, with_default_route};
 use super::trial::{Trial, Trials};
 use crate::config::{self, Known, Reported, Settings};
 use crate::journal::Record;
-use crate::plugins::{Buckets, Engine};
-use crate::telemetry::Metrics;
+use crate::plugins::Engine;
 
 /// Differences that are shown, of those that are counted.
 const SHOWN: usize = 20;
@@ -142,7 +141,7 @@ impl Swapper {
         let loaded = config::load_sent(document, &environment, known)
             .map_err(|faults| Rehearsal::refused(faults.reported()))?;
         let settings = with_default_route(&loaded.settings);
-        let workshop = Workshop::new(Arc::clone(&engine), Arc::new(Metrics::new()), Buckets::in_memory(), 1);
+        let workshop = Workshop::for_trial(Arc::clone(&engine));
         workshop
             .prepare(&settings)
             .map_err(|problems| Rehearsal::refused(problems.into_iter().map(Reported::of).collect()))?;

@@ -15,10 +15,9 @@ use crate::backends::Target;
 use crate::config::{self, Settings, settings};
 use crate::names::BackendName;
 use crate::pipeline::Thinning;
-use crate::plugins::{Buckets, Engine, Outcome, Passage, Step, structured};
+use crate::plugins::{Engine, Outcome, Passage, Step, structured};
 use crate::protocol::json;
 use crate::router::{Part, Rule, Table, View};
-use crate::telemetry::Metrics;
 
 /// What one route would do.
 #[derive(Debug, Serialize, schemars::JsonSchema)]
@@ -125,7 +124,7 @@ impl Trials {
     /// # Errors
     /// Every plugin and step that does not start.
     pub fn new(engine: &Arc<Engine>, settings: &Settings) -> Result<Self, Vec<String>> {
-        let workshop = Workshop::new(Arc::clone(engine), Arc::new(Metrics::new()), Buckets::in_memory(), 1);
+        let workshop = Workshop::for_trial(Arc::clone(engine));
         let Candidate { steps, thinning, .. } = workshop.prepare(settings)?;
         let way = |(route, (steps, thinning)): (&settings::Route, _)| Way {
             route: route.clone(),

@@ -36,6 +36,8 @@ pub struct PluginInForce {
     pub description: Description,
     /// What it needs of `grants`.
     pub needs: Vec<crate::plugins::Grant>,
+    /// What it may be given by `grants`, and does without otherwise.
+    pub takes: Vec<crate::plugins::Grant>,
     /// Kept versions, the last in force first.
     pub versions: Vec<Version>,
     /// Where it is used, as a step's own and as a candidate.
@@ -63,6 +65,7 @@ impl Swapper {
                 size: plugin.size as u64,
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
+                takes: plugin.takes.clone(),
                 versions: self.history().versions(&plugin.name),
                 uses: uses.remove(&plugin.name).unwrap_or_default(),
                 suspended: suspended.contains(&plugin.name),

@@ -159,6 +159,8 @@ pub enum Scope {
     All,
     /// This lane alone, by the routes that lead to it.
     Lane(BackendName),
+    /// Whoever this route delivers to, if it takes the event.
+    Taker(RouteName),
     /// Whoever this route delivers to, from that step on.
     Route(RouteName, usize),
 }

@@ -7,10 +7,12 @@ mod handover;
 mod held;
 mod lagging;
 mod outbox;
+mod parked;
 mod snapshot;
 mod suspension;
 mod thinning;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +28,7 @@ use crate::Event;
 use crate::config::settings::OnError;
 use crate::delivery::{Lane, Outgoing};
 use crate::journal::{Accepted, Batch, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
+use crate::names::RouteName;
 use crate::plugins::{Failed, Outcome, Passage, Step};
 use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
@@ -33,6 +36,7 @@ use crate::trace::{Spans, Way};
 use handover::Handover;
 use held::Held;
 use outbox::Outbox;
+use parked::{Answered, Parked};
 use snapshot::Shared;
 use suspension::Suspension;
 
@@ -79,6 +83,7 @@ pub struct Worker {
     snapshot: Arc<ArcSwap<Snapshot>>,
     outbox: Outbox,
     held: Held,
+    parked: Parked,
     handover: Handover,
     suspension: Suspension,
     recorder: Recorder,
@@ -91,7 +96,7 @@ pub struct Worker {
 const LOOK: Duration = Duration::from_millis(20);
 /// How often a worker looks whether the others have passed what waits for them.
 const LOOK_FOR_OTHERS: Duration = Duration::from_micros(500);
-/// How long an ending worker waits for the others to hand over what they have.
+/// How long an ending worker waits for the others to hand over what they have, and for steps that run apart.
 const END: Duration = Duration::from_secs(5);
 
 impl Worker {
@@ -105,6 +110,7 @@ impl Worker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let handover = Handover::new(index, peers, journal.clone());
+        let parked = Parked::new(index, journal.clone());
         let outbox = Outbox::new(journal, dead_letters, Arc::clone(&metrics));
         Self {
             index,
@@ -112,6 +118,7 @@ impl Worker {
             snapshot,
             outbox,
             held: Held::default(),
+            parked,
             handover,
             suspension: Suspension::default(),
             recorder,
@@ -140,6 +147,7 @@ impl Worker {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             self.resume();
+            self.welcome();
             self.take_over();
             self.catch_up();
             if self.inbox.is_empty() {
@@ -152,13 +160,16 @@ impl Worker {
         self.recorder.flush();
     }
 
-    /// Takes over what others still hand to this worker. What does not come in time stays in the journal.
+    /// Takes over what others still hand to this worker, and what comes back from steps that run apart. What does not come in
+    /// time stays in the journal.
     fn end(&mut self) {
         self.handover.finish();
         let deadline = Instant::now() + END;
-        while !self.handover.is_finished() && Instant::now() < deadline {
+        while !(self.handover.is_finished() && self.parked.is_empty()) && Instant::now() < deadline {
             self.take_over();
-            std::thread::sleep(LOOK_FOR_OTHERS);
+            if let Some(answered) = self.parked.wait(LOOK_FOR_OTHERS) {
+                self.go_on(answered);
+            }
         }
         self.take_over();
     }
@@ -170,16 +181,21 @@ impl Worker {
         }
         let look = (!self.outbox.lagging.is_empty()).then(|| Instant::now() + LOOK);
         let others = self.handover.waits().then(|| Instant::now() + LOOK_FOR_OTHERS);
-        let Some(due) = self.held.next_due().into_iter().chain(look).chain(others).min() else {
-            return self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected);
-        };
-        let pause = due.saturating_duration_since(Instant::now());
+        let due = self.held.next_due().into_iter().chain(look).chain(others).min();
+        let pause = due.map(|due| due.saturating_duration_since(Instant::now()));
         if self.held.is_full() {
             // Nothing more is taken in until something that is held has moved on; the journal keeps the rest.
-            std::thread::sleep(pause.min(Duration::from_millis(100)));
+            let longest = Duration::from_millis(100);
+            if let Some(answered) = self.parked.wait(pause.map_or(longest, |pause| pause.min(longest))) {
+                self.go_on(answered);
+            }
             return Err(RecvTimeoutError::Timeout);
         }
-        self.inbox.recv_timeout(pause)
+        // Who comes back from a step that runs apart wakes the worker up by its inbox.
+        match pause {
+            Some(pause) => self.inbox.recv_timeout(pause),
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
     }
 
     fn accept(&mut self, snapshot: &Shared, accepted: Accepted) {
@@ -193,7 +209,7 @@ impl Worker {
     /// Sends an event along the routes that it takes. Whether there is one.
     fn set_out(&mut self, snapshot: &Shared, accepted: Accepted) -> bool {
         let Accepted { event, key, at_ms, mut owed, scope } = accepted;
-        let again = matches!(scope, Scope::Lane(_));
+        let again = matches!(scope, Scope::Lane(_) | Scope::Taker(_));
         let mut ways = std::mem::take(&mut self.ways);
         let mine = |route: usize| !again || self.was_mine(&snapshot.routes[route], &event, key);
         ways.extend(snapshot.ways(&event, at_ms, &scope).filter(|(route, _)| mine(*route)));
@@ -231,7 +247,8 @@ impl Worker {
     fn lead(&mut self, mut journey: Journey) {
         let (event, identity, route) = (&journey.event, journey.owed.identity(), journey.route());
         let way = self.recorder.spans.set_out(event, identity, &route.name, journey.snapshot.generation);
-        journey.way = if matches!(journey.scope, Scope::Lane(_)) { way.map(Way::once_more) } else { way };
+        let again = matches!(journey.scope, Scope::Lane(_) | Scope::Taker(_));
+        journey.way = if again { way.map(Way::once_more) } else { way };
         let ordered =
             journey.route().order_by.is_some() && journey.scope == Scope::All && self.handover.workers() > 1;
         match journey.owed.offset().filter(|_| ordered) {
@@ -240,9 +257,9 @@ impl Worker {
         }
     }
 
-    /// Reads again, for lanes that were full and have room now, what they missed.
+    /// Reads again, for lanes and routes that were full and have room now, what they missed.
     fn catch_up(&mut self) {
-        if self.outbox.lagging.is_empty() {
+        if self.outbox.lagging.is_empty() || self.held.is_full() {
             return;
         }
         // What is on its way to them goes first.
@@ -252,9 +269,16 @@ impl Worker {
         if let Some(unheard_of) = self.outbox.lagging.lacks(released) {
             self.handover.ask(unheard_of);
         }
-        for (lane, events) in self.outbox.lagging.next(&snapshot.lanes, released) {
+        let has_room = |who: &Scope| match who {
+            Scope::Lane(name) => snapshot.lanes.iter().find(|lane| lane.name() == name).map(Lane::has_room),
+            Scope::Taker(name) | Scope::Route(name, _) => {
+                snapshot.routes.iter().any(|route| route.name == *name).then(|| self.held.has_room(name))
+            }
+            Scope::All => None,
+        };
+        for (who, events) in self.outbox.lagging.next(has_room, released) {
             for accepted in events {
-                self.set_out(&snapshot, Accepted { scope: Scope::Lane(lane.clone()), ..accepted });
+                self.set_out(&snapshot, Accepted { scope: who.clone(), ..accepted });
             }
         }
         self.outbox.flush();
@@ -278,8 +302,26 @@ impl Worker {
         self.handover.ask_for_next();
     }
 
-    /// Sets out, unless the route leaves the event out.
+    /// Whether the route takes the event when it is read again, because it has no room for it, or had none for one before it.
+    fn is_for_later(&mut self, journey: &Journey) -> bool {
+        let (route, offset) = (&journey.route().name, journey.owed.offset());
+        let lagging = &mut self.outbox.lagging;
+        if matches!(journey.scope, Scope::All | Scope::Lane(_)) && lagging.takes_later(route, offset) {
+            return true;
+        }
+        let Some(offset) = offset.filter(|_| journey.scope == Scope::All) else { return false };
+        let crowded = self.held.is_crowded(route) && !lagging.is_behind(route);
+        if crowded {
+            lagging.crowded(route, offset, &journey.snapshot);
+        }
+        crowded
+    }
+
+    /// Sets out, unless the route leaves the event out, or takes it later.
     fn enter(&mut self, mut journey: Journey) {
+        if self.is_for_later(&journey) {
+            return journey.owed.settle();
+        }
         let (route, offset) = (journey.route(), journey.owed.offset());
         let left_out = match journey.scope {
             Scope::Route(..) => None,
@@ -292,7 +334,9 @@ impl Worker {
                 }
                 None
             }
-            Scope::All => route.thinning.leaves_out(&journey.event, journey.owed.identity(), &route.left_out),
+            Scope::All | Scope::Taker(_) => {
+                route.thinning.leaves_out(&journey.event, journey.owed.identity(), &route.left_out)
+            }
         };
         let Some(why) = left_out else { return self.depart(journey) };
         if why != LeftOut::Sample {
@@ -317,27 +361,68 @@ impl Worker {
         loop {
             let snapshot = Arc::clone(&journey.snapshot);
             let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
-            let passage = Passage { identity: journey.owed.identity(), key: journey.key };
             let begun = journey.way.as_ref().map(|_| Spans::clock());
-            let outcome = self.suspension.run(step, self.index, &journey.event, passage);
-            self.note(&journey, step, &outcome);
-            if let Some((way, begun)) = journey.way.as_deref().zip(begun) {
-                self.recorder.spans.step(way, begun, journey.step, step.label(), &outcome);
+            if let Some(errand) = step.errand(journey.key) {
+                self.held.park(&journey.route().name, journey.key);
+                return self.parked.park(journey, begun, &errand);
             }
-            match outcome {
-                Outcome::Keep => journey.step += 1,
-                Outcome::Drop(_) => {
-                    self.recorder.spans.end(journey.way, "dropped", 0, None);
-                    return journey.owed.settle();
-                }
-                Outcome::Out(events) => return self.fork(journey, events),
-                Outcome::Failed(failed) => match self.failed(journey, step, failed) {
-                    Some(unchanged) => journey = unchanged,
-                    None => return,
-                },
+            let passage = Passage { identity: journey.owed.identity(), key: journey.key };
+            let outcome = self.suspension.run(step, self.index, &journey.event, passage);
+            match self.passed(journey, step, begun, outcome) {
+                Some(unchanged) => journey = unchanged,
+                None => return,
             }
         }
         self.deliver(journey);
+    }
+
+    /// A step has done this; returns the journey where it goes on as it is.
+    fn passed(
+        &mut self,
+        mut journey: Journey,
+        step: &Step,
+        begun: Option<u64>,
+        outcome: Outcome,
+    ) -> Option<Journey> {
+        self.note(&journey, step, &outcome);
+        if let Some((way, begun)) = journey.way.as_deref().zip(begun) {
+            self.recorder.spans.step(way, begun, journey.step, step.label(), &outcome);
+        }
+        match outcome {
+            Outcome::Keep => {
+                journey.step += 1;
+                Some(journey)
+            }
+            Outcome::Drop(_) => {
+                self.recorder.spans.end(journey.way, "dropped", 0, None);
+                journey.owed.settle();
+                None
+            }
+            Outcome::Out(events) => {
+                self.fork(journey, events);
+                None
+            }
+            Outcome::Failed(failed) => self.failed(journey, step, failed),
+        }
+    }
+
+    /// Lets go on what has come back from steps that run apart.
+    fn welcome(&mut self) {
+        while let Some(answered) = self.parked.answered() {
+            self.go_on(answered);
+        }
+    }
+
+    /// Goes on with a journey, and then with what has waited behind it.
+    fn go_on(&mut self, Answered { journey, begun, outcome }: Answered) {
+        let (route, key) = (journey.route().name.clone(), journey.key);
+        let queue = self.held.unpark(&route, key);
+        let snapshot = Arc::clone(&journey.snapshot);
+        let step = &snapshot.routes[journey.route].steps[journey.step];
+        if let Some(journey) = self.passed(journey, step, begun, outcome) {
+            self.travel(journey);
+        }
+        self.follow(&route, key, queue);
     }
 
     /// Several events, or a changed one, came out of a step.
@@ -431,7 +516,7 @@ impl Worker {
     fn is_for(&self, journey: &Journey, lane: &Lane) -> bool {
         let meant = match &journey.scope {
             Scope::Lane(name) => name == lane.name(),
-            Scope::All | Scope::Route(..) => true,
+            Scope::All | Scope::Taker(_) | Scope::Route(..) => true,
         };
         meant && !self.outbox.lagging.reads_again(lane.name(), journey.owed.offset())
     }
@@ -439,14 +524,20 @@ impl Worker {
     /// Lets go on what was held and is due, each key in its order.
     fn resume(&mut self) {
         while let Some(mut queue) = self.held.due(Instant::now()) {
-            while let Some(journey) = queue.pop_front() {
+            if let Some(journey) = queue.pop_front() {
                 let (route, key) = (journey.route().name.clone(), journey.key);
                 self.travel(journey);
-                if self.held.waits(route.as_str(), key) {
-                    self.held.behind(route.as_str(), key, queue);
-                    break;
-                }
+                self.follow(&route, key, queue);
             }
         }
+    }
+
+    /// Lets events of a key go on that have waited, until one of them has to wait again.
+    fn follow(&mut self, route: &RouteName, key: u64, mut queue: VecDeque<Journey>) {
+        while !self.held.waits(route.as_str(), key) {
+            let Some(journey) = queue.pop_front() else { return };
+            self.travel(journey);
+        }
+        self.held.behind(route, key, queue);
     }
 }

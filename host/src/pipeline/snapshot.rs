@@ -66,7 +66,7 @@ impl Snapshot {
         scope: &'a Scope,
     ) -> impl Iterator<Item = (usize, usize)> + 'a {
         let (matching, named) = match scope {
-            Scope::All | Scope::Lane(_) => (Some(self.table.matches(event, at_ms)), None),
+            Scope::All | Scope::Lane(_) | Scope::Taker(_) => (Some(self.table.matches(event, at_ms)), None),
             Scope::Route(name, step) => {
                 (None, self.routes.iter().position(|route| route.name == *name).map(|route| (route, *step)))
             }
@@ -75,6 +75,7 @@ impl Snapshot {
             Scope::Lane(lane) => {
                 self.routes[*route].lanes.iter().any(|index| self.lanes[*index].name() == lane)
             }
+            Scope::Taker(name) => self.routes[*route].name == *name,
             Scope::All | Scope::Route(..) => {
                 self.routes[*route].matched.inc();
                 true

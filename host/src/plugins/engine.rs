@@ -1,4 +1,4 @@
-//! The wasmtime engine that all plugins share, and the clock that interrupts them.
+//! The wasmtime engine that all plugins share, the clock that interrupts them, and the pool for those that may wait.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,6 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use flume::{RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle as Task;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, OptLevel, WasmBacktraceDetails};
 
@@ -13,6 +16,7 @@ use super::bindings::v0_1::Transform;
 use super::compiling::Compiler;
 use super::error::PluginError;
 use super::instance::State;
+use super::wasi;
 use crate::config::settings::Loading;
 
 /// How often running guests are looked at: the grain of a step's time limit. Each look wakes a thread, also while nothing
@@ -22,7 +26,12 @@ pub(super) const TICK: Duration = Duration::from_millis(5);
 /// Compiles plugins and interrupts those that take too long. One for the whole process; shared by `Arc`.
 pub struct Engine {
     pub(super) wasm: wasmtime::Engine,
-    pub(super) linker: Linker<State>,
+    /// For instances on workers.
+    pub(super) near: Linker<State>,
+    /// For instances that run apart. The same compiled code serves both.
+    pub(super) apart: Linker<State>,
+    /// Started with the first step that may wait.
+    pool: Mutex<Option<Runtime>>,
     pub(super) compiler: Compiler,
     // Declared last: the clock stops after everything that it interrupts is gone.
     _clock: Clock,
@@ -36,11 +45,30 @@ impl Engine {
     pub fn new(cache: Option<&Path>) -> Result<Arc<Self>, PluginError> {
         let wasm = bare()?;
         let compiler = Compiler::new(cache)?;
-        let mut linker = Linker::new(&wasm);
-        Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)
-            .map_err(PluginError::engine)?;
+        let near = linker(&wasm, wasi::link_near).map_err(PluginError::engine)?;
+        let apart = linker(&wasm, wasi::link_apart).map_err(PluginError::engine)?;
         let clock = Clock::start(wasm.clone())?;
-        Ok(Arc::new(Self { wasm, linker, compiler, _clock: clock }))
+        Ok(Arc::new(Self { wasm, near, apart, pool: Mutex::new(None), compiler, _clock: clock }))
+    }
+
+    /// Where steps run that may wait.
+    ///
+    /// # Errors
+    /// [`PluginError::Engine`] where there are no threads to be had.
+    pub(super) fn pool(&self) -> Result<Pool, PluginError> {
+        let mut pool = self.pool.lock();
+        let runtime = match &mut *pool {
+            Some(runtime) => runtime,
+            none => none.insert(
+                Builder::new_multi_thread()
+                    .worker_threads(POOL)
+                    .thread_name("plugin-pool")
+                    .enable_all()
+                    .build()
+                    .map_err(PluginError::engine)?,
+            ),
+        };
+        Ok(Pool(runtime.handle().clone()))
     }
 
     /// What a file may cost from now on.
@@ -56,6 +84,54 @@ impl Engine {
     /// Ends what is being compiled; nothing more is loaded that was not compiled before.
     pub fn stop(&self) {
         self.compiler.stop();
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.get_mut().take() {
+            // Whoever drops the engine may be a task itself, and must not wait. Nobody waits for what still runs.
+            pool.shutdown_background();
+        }
+    }
+}
+
+fn linker(
+    engine: &wasmtime::Engine,
+    link: fn(&mut Linker<State>) -> wasmtime::Result<()>,
+) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    Transform::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
+    link(&mut linker)?;
+    Ok(linker)
+}
+
+/// Threads of the pool: what it runs waits most of the time, and takes turns where it computes.
+const POOL: usize = 2;
+
+/// The pool, for those who run something there.
+#[derive(Clone)]
+pub(super) struct Pool(Handle);
+
+impl Pool {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
+        self.0.spawn(task)
+    }
+
+    /// What comes of it. Blocks the thread, also one that must not block by the rules of another runtime.
+    ///
+    /// # Errors
+    /// [`PluginError::Engine`] where it ended by a panic, or with the engine.
+    pub(super) fn wait<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, PluginError> {
+        let (tell, told) = bounded(1);
+        self.0.spawn(async move {
+            // Nobody waits any more where that fails.
+            let _ = tell.send(task.await);
+        });
+        told.recv().map_err(|_| PluginError::Engine("a call ended without an answer".into()))
     }
 }
 

@@ -106,14 +106,12 @@ pub enum Refusal {
     },
     /// Something that is not given to plugins.
     #[error(
-        "imports {import}, which needs a grant of {grant}, and this version of stagewire has none of it: build \
-         for wasm32-unknown-unknown, and leave out what reaches for files, clocks, randomness or the network"
+        "imports {import}, which no plugin is given; what a step can grant is keyvalue, and of WASI 0.2 http, clocks, random, \
+         filesystem and environment"
     )]
     Import {
         /// The interface.
         import: String,
-        /// What would have to be granted: its package.
-        grant: String,
     },
     /// Something within our own interface that does not exist, or has another type.
     #[error("does not fit stagewire:plugin@{newest}: {0}", newest = super::INTERFACE)]

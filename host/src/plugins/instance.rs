@@ -1,4 +1,4 @@
-//! One instance of a plugin: its store, its exports, and one call at a time.
+//! One instance of a plugin: its store, its exports, and one call at a time. What may wait is in [`super::waiting`].
 
 use std::sync::Arc;
 
@@ -19,6 +19,7 @@ use super::own::Resolved;
 use super::said;
 use super::step::{Failed, Outcome};
 use super::voice::Voice;
+use super::wasi::Wasi;
 use crate::config::secrets;
 use crate::event::Event;
 use crate::telemetry::Histogram;
@@ -27,12 +28,16 @@ use crate::telemetry::Histogram;
 pub(super) struct State {
     pub(super) limits: Limits,
     pub(super) output: Output,
+    pub(super) call: Call,
+    pub(super) granted: Granted,
+    pub(super) voice: Arc<Voice>,
+    /// Whether it runs apart, where it may wait.
+    pub(super) apart: bool,
     event: Option<Event>,
-    call: Call,
     budget: Budget,
-    voice: Arc<Voice>,
     counts: Resolved<Counter>,
     observations: Resolved<Histogram>,
+    wasi: Option<Box<Wasi>>,
 }
 
 impl State {
@@ -40,6 +45,79 @@ impl State {
     fn may_write(&self) -> wasmtime::Result<()> {
         let most = self.limits.state;
         if self.call.held() > most { Err(Exceeded::State(most).into()) } else { Ok(()) }
+    }
+
+    pub(super) fn new(limits: Limits, voice: Arc<Voice>, granted: &Granted, apart: bool) -> Self {
+        Self {
+            limits,
+            output: Output::default(),
+            call: Call::new(granted.keyvalue.clone()),
+            granted: granted.clone(),
+            voice,
+            apart,
+            event: None,
+            budget: Budget::new(limits.memory),
+            counts: Resolved::default(),
+            observations: Resolved::default(),
+            wasi: None,
+        }
+    }
+
+    /// Its store, within its limits.
+    pub(super) fn stored(self, engine: &Engine) -> Store<Self> {
+        // A guest may point many strings of one list at the same bytes: what is read out of it at once is bounded as well.
+        let read = self.limits.output.saturating_add(READ);
+        let mut store = Store::new(&engine.wasm, self);
+        store.limiter(|state| &mut state.budget);
+        store.set_hostcall_fuel(usize::try_from(read).unwrap_or(usize::MAX));
+        store
+    }
+
+    pub(super) fn memory(&self) -> u64 {
+        self.budget.used()
+    }
+
+    pub(super) fn wasi_and_event(&mut self) -> (&mut Wasi, Option<&Event>) {
+        let Self { wasi, granted, voice, limits, event, .. } = self;
+        let wasi = wasi.get_or_insert_with(|| Box::new(Wasi::new(granted, voice, limits)));
+        (wasi, event.as_ref())
+    }
+
+    /// A call about that event begins.
+    pub(super) fn begin(&mut self, event: &Event, identity: Option<u64>) {
+        // A reference count; the event lies in the store's data for the length of the call.
+        self.event = Some(event.clone());
+        self.call.begin(identity);
+        self.output.begin();
+        if let Some(wasi) = &mut self.wasi {
+            wasi.begin();
+        }
+    }
+
+    /// It has ended so.
+    pub(super) fn end(&mut self, outcome: &wasmtime::Result<Outcome>) {
+        self.event = None;
+        match outcome {
+            Ok(Outcome::Failed(_)) | Err(_) => self.call.take_back(),
+            Ok(_) => self.call.keep(),
+        }
+    }
+
+    /// What a transform has made of the event.
+    pub(super) fn handed(&mut self, answer: Result<(), GuestError>, event: &Event) -> Outcome {
+        if let Err(error) = answer {
+            return Outcome::Failed(error.into());
+        }
+        match self.output.finish(event) {
+            Ok(Handing::Nothing) => Outcome::Drop("the transform handed nothing out".into()),
+            Ok(Handing::AsItWas) => Outcome::Keep,
+            Ok(Handing::Events(events)) => Outcome::Out(events),
+            Err(invalid) => {
+                let reason =
+                    said::lined(format!("handed out an event that is not valid: {invalid}"), said::REASON);
+                Outcome::Failed(Failed { reason, transient: false })
+            }
+        }
     }
 
     pub(super) fn event(&self) -> wasmtime::Result<&Event> {
@@ -155,22 +233,8 @@ impl Instance {
         voice: Arc<Voice>,
         granted: &Granted,
     ) -> wasmtime::Result<Self> {
-        let state = State {
-            limits,
-            output: Output::default(),
-            event: None,
-            call: Call::new(granted.keyvalue.clone()),
-            budget: Budget::new(limits.memory),
-            voice,
-            counts: Resolved::default(),
-            observations: Resolved::default(),
-        };
-        let mut store = Store::new(&engine.wasm, state);
-        store.limiter(|state| &mut state.budget);
+        let mut store = State::new(limits, voice, granted, false).stored(engine);
         store.set_epoch_deadline(limits.ticks());
-        // A guest may point many strings of one list at the same bytes: what is read out of it at once is bounded as well.
-        let read = limits.output.saturating_add(READ);
-        store.set_hostcall_fuel(usize::try_from(read).unwrap_or(usize::MAX));
         let exports = match ready {
             Ready::Filter(ready) => Exports::Filter(ready.instantiate(&mut store)?),
             Ready::Transform(ready) => Exports::Transform(ready.instantiate(&mut store)?),
@@ -205,25 +269,17 @@ impl Instance {
     pub(super) fn process(&mut self, event: &Event, identity: Option<u64>) -> wasmtime::Result<Outcome> {
         self.wind();
         self.left = self.left.saturating_sub(1);
-        let state = self.store.data_mut();
-        // A reference count; the event lies in the store's data for the length of the call.
-        state.event = Some(event.clone());
-        state.call.begin(identity);
+        self.store.data_mut().begin(event, identity);
         let outcome = match &self.exports {
             Exports::Filter(filter) => keep(filter, &mut self.store),
             Exports::Transform(transform) => apply(transform, &mut self.store, event),
         };
-        let state = self.store.data_mut();
-        state.event = None;
-        match &outcome {
-            Ok(Outcome::Failed(_)) | Err(_) => state.call.take_back(),
-            Ok(_) => state.call.keep(),
-        }
+        self.store.data_mut().end(&outcome);
         outcome
     }
 
     pub(super) fn memory(&self) -> u64 {
-        self.store.data().budget.used()
+        self.store.data().memory()
     }
 
     /// Whether it has seen as many events as it may.
@@ -248,25 +304,13 @@ fn keep(filter: &Filter, store: &mut Store<State>) -> wasmtime::Result<Outcome> 
 }
 
 fn apply(transform: &Transform, store: &mut Store<State>, event: &Event) -> wasmtime::Result<Outcome> {
-    store.data_mut().output.begin();
     let guest = transform.stagewire_plugin_transforming();
-    if let Err(error) = guest.call_apply(&mut *store, Lent::handle(), Emitter::handle())? {
-        return Ok(Outcome::Failed(error.into()));
-    }
-    Ok(match store.data_mut().output.finish(event) {
-        Ok(Handing::Nothing) => Outcome::Drop("the transform handed nothing out".into()),
-        Ok(Handing::AsItWas) => Outcome::Keep,
-        Ok(Handing::Events(events)) => Outcome::Out(events),
-        Err(invalid) => {
-            let reason =
-                said::lined(format!("handed out an event that is not valid: {invalid}"), said::REASON);
-            Outcome::Failed(Failed { reason, transient: false })
-        }
-    })
+    let answer = guest.call_apply(&mut *store, Lent::handle(), Emitter::handle())?;
+    Ok(store.data_mut().handed(answer, event))
 }
 
 /// What a plugin says, as it may be shown. It knows its settings, and may say what is in them.
-fn discreet(said: String) -> String {
+pub(super) fn discreet(said: String) -> String {
     said::lined(secrets::hidden(said), said::REASON)
 }
 

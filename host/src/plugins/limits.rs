@@ -10,6 +10,9 @@ use super::said;
 use crate::config::settings;
 use crate::config::units::{Size, Span};
 
+/// The usual time of a call that may wait for others: no worker is held up by it.
+const WAITING: Duration = Duration::from_secs(10);
+
 /// The limits of one step, resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, schemars::JsonSchema)]
 #[schemars(rename = "StepLimits")]
@@ -28,6 +31,8 @@ pub struct Limits {
     pub state: u64,
     /// The most log lines a second.
     pub log: u32,
+    /// The most calls at once, where the step may wait.
+    pub calls: usize,
     /// After so many events an instance is replaced by a fresh one; never where absent.
     pub recycle: Option<u64>,
 }
@@ -41,6 +46,7 @@ impl Default for Limits {
             events: 1000,
             state: 16 << 20,
             log: 100,
+            calls: 8,
             recycle: None,
         }
     }
@@ -57,8 +63,15 @@ impl Limits {
             events: step.events.or(defaults.events).unwrap_or(ours.events),
             state: step.state.or(defaults.state).map_or(ours.state, |size| size.0),
             log: step.log.or(defaults.log).unwrap_or(ours.log),
+            calls: step.calls.or(defaults.calls).unwrap_or(ours.calls),
             recycle: step.recycle.or(defaults.recycle),
         }
+    }
+
+    /// The same for a step that may wait: where nobody names its time, it is [`WAITING`].
+    pub fn waiting(step: &settings::Limits, defaults: &settings::Limits) -> Self {
+        let time = step.time.or(defaults.time).map_or(WAITING, |span| span.0);
+        Self { time, ..Self::resolve(step, defaults) }
     }
 
     /// The time limit in ticks of the engine's clock; one more, because the current tick has begun already.

@@ -1,12 +1,14 @@
 //! Plugins: WebAssembly components that filter and transform events.
 //!
 //! [`Engine`] compiles, [`Plugin`] is one file that was checked and compiled, [`Step`] is its use in a route: one
-//! instance per worker, under limits. Who calls a step learns an [`Outcome`] and nothing of wasm. Which event goes
-//! through which step is the router's business; what becomes of a failed one is the pipeline's.
+//! instance per worker, under limits, or apart from the workers where it may wait for others ([`Errand`]). Who calls a
+//! step learns an [`Outcome`] and nothing of wasm. Which event goes through which step is the router's business; what
+//! becomes of a failed one is the pipeline's.
 //!
 //! An event is lent to the guest as a resource handle and read lazily. Passing it by value costs two to four times
 //! as much, and grows with the payload.
 
+mod apart;
 mod bindings;
 mod cases;
 mod compiling;
@@ -25,7 +27,10 @@ mod said;
 mod shadow;
 mod step;
 mod voice;
+mod waiting;
+mod wasi;
 
+pub use apart::{Errand, Underway};
 pub use cases::{Case, Cases, Tried};
 pub(crate) use cases::{event_of, structured};
 pub use compiling::answer;

@@ -1,18 +1,22 @@
 //! One plugin file: what it is, whether it may be used, and its compiled code.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use semver::Version;
+use wasmtime::component::Component;
 
-use super::bindings::v0_1::{FilterPre, TransformPre};
+use super::bindings::v0_1::{Description as Described, FilterPre, TransformPre};
 use super::compiling::short;
-use super::engine::Engine;
+use super::engine::{Engine, Pool};
 use super::error::{PluginError, Refusal};
 use super::grants::{Grant, Granted};
 use super::instance::{Instance, Ready};
 use super::limits::{Limits, why};
 use super::said;
 use super::voice::Voice;
+use super::waiting::{Waiting, WaitingReady};
+use super::wasi;
 use crate::names::{Digest, PluginName};
 
 /// What a plugin does.
@@ -56,10 +60,25 @@ pub struct Plugin {
     pub imports: Vec<String>,
     /// What a step must grant it.
     pub needs: Vec<Grant>,
+    /// What a step may grant it: without, it is there and inert.
+    pub takes: Vec<Grant>,
     description: Description,
     engine: Arc<Engine>,
-    ready: Ready,
+    linked: Linked,
 }
+
+/// The plugin, linked to all that it imports. One that imports `wasi:http` runs apart alone; one that imports nothing that
+/// waits, never.
+struct Linked {
+    near: Option<Ready>,
+    apart: Option<WaitingReady>,
+}
+
+/// Grants that make a plugin wait for others.
+const WAITING: [Grant; 3] = [Grant::Http, Grant::Filesystem, Grant::Clocks];
+
+/// How long a plugin may describe itself: no event waits for it, and a runtime begins with it, on a machine that may be busy.
+const DESCRIBING: Duration = Duration::from_secs(2);
 
 const PACKAGE: &str = "stagewire:plugin/";
 const IMPORTS: [&str; 5] = ["host", "event", "types", "emitting", "keyvalue"];
@@ -79,13 +98,35 @@ impl Plugin {
         &self.description
     }
 
+    /// Whether it may wait with these grants, and so runs apart.
+    pub fn waits(&self, granted: &Granted) -> bool {
+        let may =
+            |grant: &Grant| granted.has(*grant) && (self.needs.contains(grant) || self.takes.contains(grant));
+        WAITING.iter().any(may)
+    }
+
+    pub(super) fn pool(&self) -> Result<Pool, PluginError> {
+        self.engine.pool()
+    }
+
     pub(super) fn instance(
         &self,
         limits: Limits,
         voice: Arc<Voice>,
         granted: &Granted,
     ) -> wasmtime::Result<Instance> {
-        Instance::start(&self.engine, &self.ready, limits, voice, granted)
+        let near = self.linked.near.as_ref().ok_or_else(|| wasmtime::Error::msg("runs apart alone"))?;
+        Instance::start(&self.engine, near, limits, voice, granted)
+    }
+
+    pub(super) async fn waiting(
+        &self,
+        limits: Limits,
+        voice: Arc<Voice>,
+        granted: &Granted,
+    ) -> wasmtime::Result<Waiting> {
+        let apart = self.linked.apart.as_ref().ok_or_else(|| wasmtime::Error::msg("never runs apart"))?;
+        Waiting::start(&self.engine, apart, limits, voice, granted).await
     }
 
     fn check(engine: &Arc<Engine>, name: &PluginName, bytes: &[u8]) -> Result<Self, Refusal> {
@@ -96,16 +137,69 @@ impl Plugin {
         let imports: Vec<_> = ty.imports(&engine.wasm).map(|(name, _)| name.to_owned()).collect();
         let (kind, interface) = world(&exports)?;
         imports.iter().try_for_each(|import| admit(import))?;
-        let needs = imports.iter().filter_map(|import| Grant::of(interface_of(import)?)).collect();
-        let unfit = |error: wasmtime::Error| Refusal::Interface(short(&error));
-        let linked = engine.linker.instantiate_pre(&component).map_err(unfit)?;
-        let ready = match kind {
-            Kind::Filter => Ready::Filter(FilterPre::new(linked).map_err(unfit)?),
-            Kind::Transform => Ready::Transform(TransformPre::new(linked).map_err(unfit)?),
-        };
-        let description = describe(engine, &ready, name).map_err(Refusal::Describe)?;
+        let asks_for = |grant: &Grant| imports.iter().any(|import| Grant::of(import) == Some(*grant));
+        let (needs, takes): (Vec<_>, Vec<_>) =
+            Grant::ALL.into_iter().filter(asks_for).partition(|grant| grant.is_needed());
+        let linked = Linked::new(engine, &component, kind, &needs, &takes)
+            .map_err(|error| Refusal::Interface(short(&error)))?;
+        let description = linked.describe(engine, name).map_err(Refusal::Describe)?;
         let (name, size, engine) = (name.clone(), bytes.len(), Arc::clone(engine));
-        Ok(Self { name, digest, kind, size, interface, imports, needs, description, engine, ready })
+        Ok(Self { name, digest, kind, size, interface, imports, needs, takes, description, engine, linked })
+    }
+}
+
+impl Linked {
+    fn new(
+        engine: &Engine,
+        component: &Component,
+        kind: Kind,
+        needs: &[Grant],
+        takes: &[Grant],
+    ) -> wasmtime::Result<Self> {
+        let near = if needs.contains(&Grant::Http) {
+            None
+        } else {
+            let linked = engine.near.instantiate_pre(component)?;
+            Some(match kind {
+                Kind::Filter => Ready::Filter(FilterPre::new(linked)?),
+                Kind::Transform => Ready::Transform(TransformPre::new(linked)?),
+            })
+        };
+        let apart = if needs.iter().chain(takes).any(|grant| WAITING.contains(grant)) {
+            Some(WaitingReady::new(kind, engine.apart.instantiate_pre(component)?)?)
+        } else {
+            None
+        };
+        Ok(Self { near, apart })
+    }
+
+    /// Asks an instance that is granted nothing.
+    fn describe(&self, engine: &Arc<Engine>, name: &PluginName) -> Result<Description, String> {
+        let limits = Limits { time: DESCRIBING, ..Limits::default() };
+        let voice = Voice::new("-".into(), 0, name.clone(), limits.log, None);
+        let described = match (&self.near, &self.apart) {
+            (Some(near), _) => Instance::start(engine, near, limits, voice, &Granted::default())
+                .and_then(|mut instance| instance.describe()),
+            (None, Some(apart)) => {
+                let (asked, apart) = (Arc::clone(engine), apart.clone());
+                let pool = engine.pool().map_err(|error| error.to_string())?;
+                let described = pool.wait(async move {
+                    Waiting::start(&asked, &apart, limits, voice, &Granted::default()).await?.describe().await
+                });
+                described.map_err(|error| error.to_string())?
+            }
+            (None, None) => Err(wasmtime::Error::msg("is linked to nothing")),
+        };
+        let about: Described = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
+        if about.settings_schema.len() > said::SCHEMA {
+            return Err(format!("its schema of settings has more than {} KiB", said::SCHEMA >> 10));
+        }
+        Ok(Description {
+            name: said::lined(about.name, said::NAME),
+            version: said::lined(about.version, said::NAME),
+            description: said::lined(about.description, said::DESCRIPTION),
+            settings_schema: about.settings_schema,
+        })
     }
 }
 
@@ -137,37 +231,15 @@ fn world(exports: &[String]) -> Result<(Kind, Version), Refusal> {
     }
 }
 
-/// `host` of `stagewire:plugin/host@0.1.0`.
-fn interface_of(import: &str) -> Option<&str> {
-    import.strip_prefix(PACKAGE)?.split('@').next()
-}
-
 fn admit(import: &str) -> Result<(), Refusal> {
     let (path, version) = import.split_once('@').unwrap_or((import, ""));
-    match path.strip_prefix(PACKAGE) {
-        Some(interface) if IMPORTS.contains(&interface) && version.starts_with("0.1.") => Ok(()),
-        Some(_) => Err(Refusal::Version { found: said::line(version, said::NAME) }),
-        None => {
-            let grant = path.split_once('/').map_or(path, |(package, _)| package);
-            let shown = |text| said::line(text, said::NAME);
-            Err(Refusal::Import { import: shown(import), grant: shown(grant) })
-        }
+    if let Some(interface) = path.strip_prefix(PACKAGE) {
+        let known = IMPORTS.contains(&interface) && version.starts_with("0.1.");
+        return if known { Ok(()) } else { Err(Refusal::Version { found: said::line(version, said::NAME) }) };
     }
-}
-
-fn describe(engine: &Engine, ready: &Ready, name: &PluginName) -> Result<Description, String> {
-    let limits = Limits::default();
-    let voice = Voice::new("-".into(), 0, name.clone(), limits.log, None);
-    let described = Instance::start(engine, ready, limits, voice, &Granted::default())
-        .and_then(|mut instance| instance.describe());
-    let about = described.map_err(|error| format!("it {}", why(&error, &limits).0))?;
-    if about.settings_schema.len() > said::SCHEMA {
-        return Err(format!("its schema of settings has more than {} KiB", said::SCHEMA >> 10));
+    let package = path.split_once('/').map_or(path, |(package, _)| package);
+    if wasi::PACKAGES.contains(&package) && version.starts_with(wasi::VERSION) {
+        return Ok(());
     }
-    Ok(Description {
-        name: said::lined(about.name, said::NAME),
-        version: said::lined(about.version, said::NAME),
-        description: said::lined(about.description, said::DESCRIPTION),
-        settings_schema: about.settings_schema,
-    })
+    Err(Refusal::Import { import: said::line(import, said::NAME) })
 }

@@ -1,4 +1,4 @@
-//! The use of a plugin in a route: one configured instance per worker, replaced when it breaks.
+//! The use of a plugin in a route: one configured instance per worker, or several apart from them, replaced when they break.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::apart::{Apart, Errand};
 use super::error::PluginError;
-use super::grants::{Grant, Granted};
+use super::grants::Granted;
 use super::instance::Instance;
 use super::keyvalue::Bucket;
 use super::limits::{Limits, why};
@@ -83,6 +84,10 @@ pub struct StepStatus {
     pub digest: String,
     /// What one call may take.
     pub limits: Limits,
+    /// What it is granted beside the host's own functions.
+    pub grants: Vec<String>,
+    /// Whether it runs apart from the workers, because what it is granted may make it wait.
+    pub apart: bool,
     /// What becomes of an event that it fails on.
     pub on_error: OnError,
     /// What it made of events since the host's start.
@@ -188,7 +193,7 @@ pub struct PluginUse {
     /// What the plugin is to the step.
     pub role: Role,
     /// What it may reach beside the host's own functions.
-    pub granted: Vec<Grant>,
+    pub granted: Vec<String>,
     /// What it made of events since the host's start.
     #[serde(flatten)]
     pub counts: StepCounts,
@@ -244,6 +249,21 @@ const LONGEST_REASON: usize = 300;
 
 /// A step that is ready to run.
 pub struct Step {
+    core: Arc<Core>,
+    place: Place,
+    shadow: Option<(Arc<Step>, Shadow)>,
+    canary: Option<Canary>,
+}
+
+/// Where the instances of a step are.
+enum Place {
+    /// One for each worker, and only that worker locks it.
+    Workers(Box<[Mutex<Option<Instance>>]>),
+    Apart(Apart),
+}
+
+/// What a step is, wherever its instances are.
+pub(super) struct Core {
     spec: StepSpec,
     label: String,
     voice: Arc<Voice>,
@@ -252,14 +272,10 @@ pub struct Step {
     seen: AtomicU64,
     suspended: AtomicBool,
     voiced: Mutex<Voiced>,
-    shadow: Option<(Arc<Step>, Shadow)>,
-    canary: Option<Canary>,
-    /// One for each worker, and only that worker locks it.
-    slots: Box<[Mutex<Option<Instance>>]>,
 }
 
 impl Step {
-    /// Instantiates and configures the plugin once for each of `workers`.
+    /// Instantiates and configures the plugin, once for each of `workers` or once apart from them. Blocks.
     ///
     /// # Errors
     /// [`PluginError::Ungranted`], [`PluginError::Settings`] in the plugin's words, [`PluginError::Start`] where it breaks.
@@ -270,13 +286,8 @@ impl Step {
         }
         let (route, plugin, lines) = (spec.route.clone(), spec.plugin.name.clone(), spec.limits.log);
         let voice = Voice::new(route, spec.index, plugin, lines, Some(metrics.clone()));
-        let slots = (0..workers.max(1))
-            .map(|_| start(&spec, &voice).map(|instance| Mutex::new(Some(instance))))
-            .collect::<Result<_, _>>()
-            .map_err(|refused| refused.into_error(&spec))?;
-        let label = format!("{} {}", spec.plugin.name, spec.plugin.digest);
-        Ok(Self {
-            label,
+        let core = Arc::new(Core {
+            label: format!("{} {}", spec.plugin.name, spec.plugin.digest),
             spec,
             voice,
             metrics,
@@ -284,14 +295,21 @@ impl Step {
             seen: AtomicU64::new(0),
             suspended: AtomicBool::new(false),
             voiced: Mutex::default(),
-            shadow: None,
-            canary: None,
-            slots,
-        })
+        });
+        let place = if core.spec.plugin.waits(&core.spec.granted) {
+            Place::Apart(Apart::start(&core, core.spec.plugin.pool()?)?)
+        } else {
+            let slots = (0..workers.max(1))
+                .map(|_| core.start().map(|instance| Mutex::new(Some(instance))))
+                .collect::<Result<_, _>>()
+                .map_err(|refused| refused.into_error(&core.spec))?;
+            Place::Workers(slots)
+        };
+        Ok(Self { core, place, shadow: None, canary: None })
     }
 
-    /// A step outside of a host, to try a plugin out: one instance that has every grant, state in memory, and metrics that
-    /// nobody shows. `route` is what errors call its route.
+    /// A step outside of a host, to try a plugin out: one instance that has every grant that it needs and reaches nothing by
+    /// them, state in memory, and metrics that nobody shows. `route` is what errors call its route.
     ///
     /// # Errors
     /// As [`Step::prepare`].
@@ -307,7 +325,7 @@ impl Step {
             plugin: Arc::clone(plugin),
             settings,
             limits,
-            granted: Granted { keyvalue: Some(Arc::new(Bucket::new(limits.state))) },
+            granted: Granted::for_trial(Arc::new(Bucket::new(limits.state))),
             on_error: OnError::default(),
         };
         Self::prepare(spec, 1, StepMetrics::detached())
@@ -327,44 +345,50 @@ impl Step {
         Ok(self)
     }
 
-    /// Passes one event through the plugin, or through the candidate that its key belongs to.
+    /// The step as it is called apart, where it is, for events of that key; or that of the candidate that the key belongs to.
+    pub fn errand(self: &Arc<Self>, key: u64) -> Option<Errand<'_>> {
+        let step =
+            self.canary.as_ref().filter(|canary| canary.takes(key)).map_or(self, |canary| &canary.step);
+        match &step.place {
+            Place::Workers(_) => None,
+            Place::Apart(apart) => {
+                if !Arc::ptr_eq(step, self) {
+                    self.canary.iter().for_each(|canary| _ = canary.events.fetch_add(1, Ordering::Relaxed));
+                }
+                Some(Errand { step, apart })
+            }
+        }
+    }
+
+    /// Passes one event through the plugin, or through the candidate that its key belongs to. Where it runs apart, this waits
+    /// for it: a worker asks for its [`Errand`] instead.
     pub fn run(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
         if let Some(canary) = self.canary.as_ref().filter(|canary| canary.takes(passage.key)) {
             canary.events.fetch_add(1, Ordering::Relaxed);
             return canary.step.run(worker, event, passage);
         }
-        let outcome = self.process(worker, event, passage);
-        if let Some((_, shadow)) = &self.shadow {
-            shadow.show(event, passage, &outcome);
-        }
+        let outcome = match &self.place {
+            Place::Workers(slots) => self.core.process(&slots[worker % slots.len()], event, passage),
+            Place::Apart(apart) => apart.run(&self.core, event, passage),
+        };
+        self.show(event, passage, &outcome);
         outcome
     }
 
-    /// Where the guest breaks, the same event is tried once more on a fresh instance: a trap can be the fault of an
-    /// earlier event.
-    fn process(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
-        if self.suspended.load(Ordering::Relaxed) {
-            self.metrics.failed.inc();
-            let reason = format!("plugin {:?} is suspended by an operator", self.spec.plugin.name);
-            return Outcome::Failed(Failed { reason, transient: false });
+    /// Shows its shadow what it made of an event.
+    pub(super) fn show(&self, event: &Event, passage: Passage, outcome: &Outcome) {
+        if let Some((_, shadow)) = &self.shadow {
+            shadow.show(event, passage, outcome);
         }
-        let mut slot = self.slots[worker % self.slots.len()].lock();
-        // Two looks at the clock and a histogram's lock take a fifth of what a small filter does.
-        let begin = self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(MEASURED).then(Instant::now);
-        let outcome = match self.attempt(&mut slot, event, passage) {
-            Ok(outcome) => outcome,
-            Err(_) => self.attempt(&mut slot, event, passage).unwrap_or_else(Outcome::Failed),
-        };
-        if let Some(begin) = begin {
-            self.metrics.time.observe(begin.elapsed().as_secs_f64());
-        }
-        self.count(&outcome);
-        outcome
+    }
+
+    pub(super) fn core(&self) -> &Arc<Core> {
+        &self.core
     }
 
     /// Suspends its plugin, or that of its canary, or lets it go on, as `suspended` says of each.
     pub fn suspend(&self, suspended: &impl Fn(&PluginName) -> bool) {
-        self.suspended.store(suspended(&self.spec.plugin.name), Ordering::Relaxed);
+        self.core.suspended.store(suspended(&self.core.spec.plugin.name), Ordering::Relaxed);
         if let Some(canary) = &self.canary {
             canary.step.suspend(suspended);
         }
@@ -372,13 +396,16 @@ impl Step {
 
     /// What the step is made of.
     pub fn spec(&self) -> &StepSpec {
-        &self.spec
+        &self.core.spec
     }
 
     /// Bytes of linear memory and tables that the largest of its instances has.
     pub fn memory(&self) -> u64 {
         let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map_or(0, Instance::memory);
-        self.slots.iter().map(of).max().unwrap_or(0)
+        match &self.place {
+            Place::Workers(slots) => slots.iter().map(of).max().unwrap_or(0),
+            Place::Apart(apart) => apart.memory(),
+        }
     }
 
     /// The uses of plugins that it is: its own, and those of its candidates, each with the plugin. Blocks for the length of a call at
@@ -404,7 +431,7 @@ impl Step {
             route: route.to_string(),
             step: *index,
             role,
-            granted: granted.names(),
+            granted: granted.list(),
             counts: self.counts(),
             instances: instances.len(),
             memory: instances.iter().sum(),
@@ -416,33 +443,33 @@ impl Step {
 
     /// Its plugin's name and digest, with a space between.
     pub fn label(&self) -> &str {
-        &self.label
+        &self.core.label
     }
 
     /// Instances that were thrown away after a trap, a time-out or a broken limit.
     pub fn replaced(&self) -> u64 {
-        self.replaced.load(Ordering::Relaxed)
+        self.core.replaced.load(Ordering::Relaxed)
     }
 
     /// Shows what its instances and its state take, and its candidates'. Blocks for the length of a call at most.
     pub fn measure(&self) {
-        let state = self.spec.granted.keyvalue.as_ref().map(|bucket| bucket.used());
-        self.metrics.shows(self.memory(), state);
+        let state = self.core.spec.granted.keyvalue.as_ref().map(|bucket| bucket.used());
+        self.core.metrics.shows(self.memory(), state);
         let shadow = self.shadow.iter().map(|(step, _)| step);
         shadow.chain(self.canary.iter().map(|canary| &canary.step)).for_each(|step| step.measure());
     }
 
     /// What it made of events so far.
     pub fn counts(&self) -> StepCounts {
-        let StepMetrics { kept, dropped, failed, traps, .. } = &self.metrics;
+        let StepMetrics { kept, dropped, failed, traps, .. } = &self.core.metrics;
         StepCounts { kept: kept.get(), dropped: dropped.get(), failed: failed.get(), traps: traps.get() }
     }
 
     /// How it is doing.
     pub fn status(&self) -> StepStatus {
-        let StepSpec { route, index, plugin, limits, granted, on_error, .. } = &self.spec;
+        let StepSpec { route, index, plugin, limits, granted, on_error, .. } = &self.core.spec;
         let Voiced { failure: last_failure, drop: last_drop } = {
-            let voiced = self.voiced.lock();
+            let voiced = self.core.voiced.lock();
             Voiced { failure: voiced.failure.clone(), drop: voiced.drop.clone() }
         };
         StepStatus {
@@ -451,6 +478,8 @@ impl Step {
             plugin: plugin.name.to_string(),
             digest: plugin.digest.to_string(),
             limits: *limits,
+            grants: granted.list(),
+            apart: matches!(self.place, Place::Apart(_)),
             on_error: *on_error,
             counts: self.counts(),
             last_failure,
@@ -458,15 +487,41 @@ impl Step {
             replaced: self.replaced(),
             memory: self.memory(),
             state: granted.keyvalue.as_ref().map(|bucket| bucket.used()),
-            suspended: self.suspended.load(Ordering::Relaxed),
+            suspended: self.core.suspended.load(Ordering::Relaxed),
             shadow: self.shadow.as_ref().map(|(candidate, shadow)| shadow.status(candidate)),
             canary: self.canary.as_ref().map(|canary| CanaryStatus {
-                plugin: canary.step.spec.plugin.name.to_string(),
-                digest: canary.step.spec.plugin.digest.to_string(),
+                plugin: canary.step.core.spec.plugin.name.to_string(),
+                digest: canary.step.core.spec.plugin.digest.to_string(),
                 percent: canary.percent,
                 events: canary.events.load(Ordering::Relaxed),
             }),
         }
+    }
+}
+
+impl Core {
+    pub(super) fn spec(&self) -> &StepSpec {
+        &self.spec
+    }
+
+    pub(super) fn voice(&self) -> &Arc<Voice> {
+        &self.voice
+    }
+
+    /// Where the guest breaks, the same event is tried once more on a fresh instance: a trap can be the fault of an
+    /// earlier event.
+    fn process(&self, slot: &Mutex<Option<Instance>>, event: &Event, passage: Passage) -> Outcome {
+        if let Some(suspended) = self.suspended() {
+            return suspended;
+        }
+        let mut slot = slot.lock();
+        let begin = self.measured();
+        let outcome = match self.attempt(&mut slot, event, passage) {
+            Ok(outcome) => outcome,
+            Err(_) => self.attempt(&mut slot, event, passage).unwrap_or_else(Outcome::Failed),
+        };
+        self.count(begin, &outcome);
+        outcome
     }
 
     /// `Err` means that the guest broke, and that the slot is empty.
@@ -480,18 +535,50 @@ impl Step {
         let instance = if let Some(instance) = slot {
             instance
         } else {
-            let fresh = start(&self.spec, &self.voice);
-            slot.insert(fresh.map_err(|refused| refused.into_failed(&self.spec))?)
+            slot.insert(self.start().map_err(|refused| refused.into_failed(&self.spec))?)
         };
         instance.process(event, passage.identity).map_err(|error| {
             *slot = None;
-            self.metrics.traps.inc();
-            self.replaced.fetch_add(1, Ordering::Relaxed);
-            broken(&error, &self.spec)
+            self.broke(&error)
         })
     }
 
-    fn count(&self, outcome: &Outcome) {
+    fn start(&self) -> Result<Instance, NotReady> {
+        let Self { spec, voice, .. } = self;
+        let broke = |error: wasmtime::Error| NotReady::broke(&error, spec);
+        let instance = spec.plugin.instance(spec.limits, Arc::clone(voice), &spec.granted);
+        let mut instance = instance.map_err(broke)?;
+        instance.configure(&spec.settings).map_err(broke)?.map_err(NotReady::Refused)?;
+        Ok(instance)
+    }
+
+    /// What comes of an event while an operator has suspended the plugin.
+    pub(super) fn suspended(&self) -> Option<Outcome> {
+        self.suspended.load(Ordering::Relaxed).then(|| {
+            self.metrics.failed.inc();
+            let reason = format!("plugin {:?} is suspended by an operator", self.spec.plugin.name);
+            Outcome::Failed(Failed { reason, transient: false })
+        })
+    }
+
+    /// When a call begins that is to be measured: two looks at the clock and a histogram's lock take a fifth of what a small
+    /// filter does.
+    pub(super) fn measured(&self) -> Option<Instant> {
+        self.seen.fetch_add(1, Ordering::Relaxed).is_multiple_of(MEASURED).then(Instant::now)
+    }
+
+    /// The guest broke: its instance is gone.
+    pub(super) fn broke(&self, error: &wasmtime::Error) -> Failed {
+        self.metrics.traps.inc();
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+        broken(error, &self.spec)
+    }
+
+    /// A call has ended so.
+    pub(super) fn count(&self, begin: Option<Instant>, outcome: &Outcome) {
+        if let Some(begin) = begin {
+            self.metrics.time.observe(begin.elapsed().as_secs_f64());
+        }
         match outcome {
             Outcome::Keep | Outcome::Out(_) => {
                 self.metrics.kept.inc();
@@ -512,20 +599,24 @@ impl Step {
 impl std::fmt::Debug for Step {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Step")
-            .field("spec", &self.spec)
+            .field("spec", self.spec())
             .field("replaced", &self.replaced())
             .finish_non_exhaustive()
     }
 }
 
 /// Why an instance is not ready.
-enum NotReady {
+pub(super) enum NotReady {
     Refused(String),
     Broke(Failed),
 }
 
 impl NotReady {
-    fn into_error(self, spec: &StepSpec) -> PluginError {
+    pub(super) fn broke(error: &wasmtime::Error, spec: &StepSpec) -> Self {
+        Self::Broke(broken(error, spec))
+    }
+
+    pub(super) fn into_error(self, spec: &StepSpec) -> PluginError {
         let (route, index, plugin) = (spec.route.clone(), spec.index, spec.plugin.name.clone());
         match self {
             Self::Refused(reason) => PluginError::Settings { route, index, plugin, reason },
@@ -533,7 +624,7 @@ impl NotReady {
         }
     }
 
-    fn into_failed(self, spec: &StepSpec) -> Failed {
+    pub(super) fn into_failed(self, spec: &StepSpec) -> Failed {
         match self {
             Self::Refused(reason) => {
                 let plugin = &spec.plugin.name;
@@ -545,13 +636,6 @@ impl NotReady {
             Self::Broke(failed) => failed,
         }
     }
-}
-
-fn start(spec: &StepSpec, voice: &Arc<Voice>) -> Result<Instance, NotReady> {
-    let broke = |error: wasmtime::Error| NotReady::Broke(broken(&error, spec));
-    let mut instance = spec.plugin.instance(spec.limits, Arc::clone(voice), &spec.granted).map_err(broke)?;
-    instance.configure(&spec.settings).map_err(broke)?.map_err(NotReady::Refused)?;
-    Ok(instance)
 }
 
 fn broken(error: &wasmtime::Error, spec: &StepSpec) -> Failed {

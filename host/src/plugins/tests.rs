@@ -9,6 +9,8 @@ use crate::config::settings::OnError;
 use crate::event::{Event, OwnedValue};
 use crate::telemetry::StepMetrics;
 
+mod wasi;
+
 static ENGINE: LazyLock<Arc<Engine>> = LazyLock::new(|| Engine::new(None).unwrap());
 
 fn bytes(name: &str) -> Vec<u8> {
@@ -201,7 +203,7 @@ fn about(kind: &str, subject: &str) -> Event {
 }
 
 fn remembering(bucket: &Arc<Bucket>) -> Step {
-    let granted = Granted { keyvalue: Some(Arc::clone(bucket)) };
+    let granted = Granted { keyvalue: Some(Arc::clone(bucket)), ..Granted::default() };
     let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
     let spec = StepSpec { granted, limits, ..spec("remembers").unwrap() };
     Step::prepare(spec, 2, StepMetrics::detached()).unwrap()
@@ -343,7 +345,7 @@ fn what_is_no_plugin_is_refused_with_the_reason() {
 fn an_import_that_is_not_given_is_refused_by_name() {
     insta::assert_snapshot!(
         refusal("wants-network", &bytes("wants-network")),
-        @r#"plugin "wants-network": imports wasi:http/outgoing-handler@0.2.0, which needs a grant of wasi:http, and this version of stagewire has none of it: build for wasm32-unknown-unknown, and leave out what reaches for files, clocks, randomness or the network"#
+        @r#"plugin "wants-network": imports example:network/dialing@1.0.0, which no plugin is given; what a step can grant is keyvalue, and of WASI 0.2 http, clocks, random, filesystem and environment"#
     );
 }
 

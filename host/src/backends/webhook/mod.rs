@@ -2,7 +2,6 @@
 //! connection pool.
 
 mod answer;
-mod guard;
 mod handshake;
 mod receiver;
 mod settings;
@@ -18,7 +17,7 @@ pub use settings::{Backoff, HeaderEncoding, Webhook, WebhookMode};
 
 use super::{Pause, Settings, Target};
 use crate::names::BackendName;
-use guard::Guard;
+use crate::networks::Guard;
 use receiver::Receiver;
 use signature::Signer;
 
@@ -32,7 +31,7 @@ impl Settings for Webhook {
         if self.timeout_seconds == 0 {
             return Err("timeout_seconds is 0, in which no receiver answers; leave it out for 5".into());
         }
-        let guard = Guard::new(&self.deny_networks)?;
+        let guard = Guard::new(&self.deny_networks, "webhook.deny_networks")?;
         let client = self.client(&guard)?;
         let signer = Signer::new(&self.signing_secrets)?;
         let several = self.urls.len() > 1;

@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::{Failure, Outcome};
 use crate::names::PluginName;
-use crate::plugins::{Engine, Plugin as Loaded};
+use crate::plugins::{Engine, Grant, Plugin as Loaded};
 use crate::registry::Image;
 
 /// Begin, build, check, test, measure, publish, inspect and list plugins
@@ -125,7 +125,8 @@ fn about(file: &Path, image: Option<&Image>, plugin: &Loaded) -> serde_json::Val
     json!({
         "name": plugin.name, "file": file, "reference": image, "kind": plugin.kind, "interface": plugin.interface.to_string(),
         "version": said.version, "description": said.description, "size": plugin.size,
-        "digest": plugin.digest.to_string(), "imports": plugin.imports, "grants": plugin.needs, "settings_schema": schema,
+        "digest": plugin.digest.to_string(), "imports": plugin.imports, "grants": plugin.needs, "optional_grants": plugin.takes,
+        "settings_schema": schema,
     })
 }
 
@@ -136,13 +137,20 @@ fn kind(plugin: &Loaded) -> &'static str {
     }
 }
 
-/// What a step has to say under `grants:`.
+/// What a step has to say under `grants:`, and what it may say.
 fn grants(plugin: &Loaded) -> String {
-    if plugin.needs.is_empty() {
-        return "none needed".into();
+    let settings = |grants: &[Grant]| {
+        let settings: Vec<_> = grants.iter().map(|grant| grant.setting()).collect();
+        format!("{{ {} }}", settings.join(", "))
+    };
+    let needed = match plugin.needs.as_slice() {
+        [] => "none needed".to_owned(),
+        needs => format!("needs {}", settings(needs)),
+    };
+    match plugin.takes.as_slice() {
+        [] => needed,
+        takes => format!("{needed}; may be given {}", settings(takes)),
     }
-    let needed: Vec<_> = plugin.needs.iter().map(|grant| grant.setting()).collect();
-    format!("needs {{ {} }}", needed.join(", "))
 }
 
 fn print_json(value: &serde_json::Value) -> Result<(), String> {

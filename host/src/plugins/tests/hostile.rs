@@ -399,7 +399,7 @@ fn what_one_call_writes_of_state_is_bounded_and_taken_back() {
     for forever in [set.to_owned(), format!("{set} (call $delete (i32.const 512) (i32.const 1))")] {
         let keep = format!("(loop {forever} (br 0)) (unreachable)");
         let bucket = Arc::new(Bucket::new(1 << 20));
-        let granted = Granted { keyvalue: Some(Arc::clone(&bucket)) };
+        let granted = Granted { keyvalue: Some(Arc::clone(&bucket)), ..Granted::default() };
         let limits = Limits { state: 1 << 20, ..patient() };
         let step = Filter { imports, keep: &keep, ..Filter::default() }.step(limits, granted);
         let failed = reason(step.run(0, &event("a"), Passage::default()));
@@ -437,7 +437,7 @@ fn tables_and_memories_are_bounded_in_number_and_together_in_size() {
 #[test]
 fn a_start_that_does_not_end_is_refused() {
     for (start, says) in [
-        ("(func $start (loop (br 0))) (start $start)", "took longer than 50ms"),
+        ("(func $start (loop (br 0))) (start $start)", "took longer than 2s"),
         ("(func $start (unreachable)) (start $start)", "trapped: unreachable"),
         ("(func $start (call $start)) (start $start)", "recursed too deeply"),
     ] {

@@ -2,14 +2,14 @@
 
 wit_bindgen::generate!({
     inline: "
-        package wasi:http@0.2.0;
+        package example:network@1.0.0;
 
-        interface outgoing-handler {
-            handle: func() -> u32;
+        interface dialing {
+            dial: func() -> u32;
         }
 
         world reaches-out {
-            import outgoing-handler;
+            import dialing;
             export stagewire:plugin/filtering@0.1.0;
         }
     ",
@@ -32,7 +32,7 @@ impl Filtering for Guest {
     }
 
     fn keep(_: &Event) -> Result<Verdict, Error> {
-        match wasi::http::outgoing_handler::handle() {
+        match example::network::dialing::dial() {
             0 => Ok(Verdict::Keep),
             _ => Err(Error::Permanent("no network".into())),
         }

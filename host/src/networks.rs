@@ -1,5 +1,5 @@
-//! Networks that webhooks may not reach. The *resolved* address is checked, by the resolver that the connection uses, so
-//! that a name which changes its address between two look-ups gains nothing.
+//! Networks that webhooks and plugins may not reach. The *resolved* address is checked, by the resolver that the connection
+//! uses, so that a name which changes its address between two look-ups gains nothing.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -33,31 +33,46 @@ impl Network {
 }
 
 /// The networks that are denied.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Guard {
+#[derive(Clone, Debug)]
+pub(crate) struct Guard {
     denied: Arc<[Network]>,
+    /// Which setting denies them.
+    setting: &'static str,
+}
+
+/// A name that leads into a network that is denied.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is {address}, in one of {setting}")]
+pub(crate) struct Denied {
+    name: String,
+    address: IpAddr,
+    setting: &'static str,
 }
 
 impl Guard {
-    pub(super) fn new(networks: &[String]) -> Result<Self, String> {
+    /// Denies the networks that stand at that place of the settings.
+    ///
+    /// # Errors
+    /// Which is none.
+    pub(crate) fn new(networks: &[String], setting: &'static str) -> Result<Self, String> {
         let network = |text: &String| {
             Network::parse(text)
                 .ok_or_else(|| format!("deny_networks: {text:?} is no network; write it like 10.0.0.0/8"))
         };
-        Ok(Self { denied: networks.iter().map(network).collect::<Result<_, _>>()? })
+        Ok(Self { denied: networks.iter().map(network).collect::<Result<_, _>>()?, setting })
     }
 
     /// Whether that address is out of bounds. An IPv4 address in IPv6 clothes is what it is.
-    pub(super) fn denies(&self, ip: IpAddr) -> bool {
+    pub(crate) fn denies(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.denied.iter().any(|network| network.holds(ip))
     }
 
     /// An address that a url spells out is not resolved, and so is checked here.
-    pub(super) fn check_url(&self, url: &reqwest::Url) -> Result<(), String> {
+    pub(crate) fn check_url(&self, url: &reqwest::Url) -> Result<(), String> {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         match host.parse() {
-            Ok(ip) if self.denies(ip) => Err(format!("{host} is in one of webhook.deny_networks")),
+            Ok(ip) if self.denies(ip) => Err(format!("{host} is in one of {}", self.setting)),
             _ => Ok(()),
         }
     }
@@ -70,7 +85,8 @@ impl Resolve for Guard {
             let name = name.as_str();
             let found: Vec<SocketAddr> = tokio::net::lookup_host((name, 0)).await?.collect();
             if let Some(denied) = found.iter().find(|address| guard.denies(address.ip())) {
-                return Err(format!("{name} is {}, in one of webhook.deny_networks", denied.ip()).into());
+                let (name, address, setting) = (name.to_owned(), denied.ip(), guard.setting);
+                return Err(Denied { name, address, setting }.into());
             }
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -84,7 +100,7 @@ mod tests {
     #[test]
     fn networks_hold_their_addresses_and_no_others() {
         let networks = ["10.0.0.0/8", "127.0.0.1", "fd00::/8", "169.254.0.0/16"].map(str::to_owned);
-        let guard = Guard::new(&networks).unwrap();
+        let guard = Guard::new(&networks, "here").unwrap();
         for (ip, denied) in [
             ("10.255.0.1", true),
             ("11.0.0.1", false),
@@ -97,7 +113,7 @@ mod tests {
         ] {
             assert_eq!(guard.denies(ip.parse().unwrap()), denied, "{ip}");
         }
-        assert!(Guard::new(&["0.0.0.0/0".into()]).unwrap().denies("8.8.8.8".parse().unwrap()));
-        assert!(Guard::new(&["10.0.0.0/33".into()]).unwrap_err().contains("10.0.0.0/8"));
+        assert!(Guard::new(&["0.0.0.0/0".into()], "here").unwrap().denies("8.8.8.8".parse().unwrap()));
+        assert!(Guard::new(&["10.0.0.0/33".into()], "here").unwrap_err().contains("10.0.0.0/8"));
     }
 }
