@@ -32,7 +32,7 @@ pub struct PluginInForce {
     pub description: Description,
     /// What it needs of `grants`.
     pub needs: Vec<crate::plugins::Grant>,
-    /// Kept versions, the last in force first.
+    /// Kept versions that it can go back to, the last in force first; none of one that was pulled, which settings name by digest.
     pub versions: Vec<Version>,
     /// Whether an operator has suspended it.
     pub suspended: bool,
@@ -54,7 +54,11 @@ impl Swapper {
                 kind: plugin.kind,
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
-                versions: self.history().versions(&plugin.name),
+                versions: if pulled.contains_key(&plugin.name) {
+                    Vec::new()
+                } else {
+                    self.history().versions(&plugin.name)
+                },
                 suspended: suspended.contains(&plugin.name),
             })
             .collect();

@@ -75,10 +75,11 @@ const failureOf = ({ route, step, last_failure: said }) =>
 
 function card(plugin, { steps }) {
   const own = steps.filter(({ plugin: name }) => name === plugin.name);
-  const { description, kind, needs, versions } = plugin;
+  const { description, kind, needs, versions, from } = plugin;
   return panel(plugin.name, { id: `plugin-${plugin.name}`, tools: [description?.version && h("span", { class: "quiet" }, `version ${description.version}`), version(plugin.digest)] },
     description?.description && h("p", null, description.description),
     kind && h("p", { class: "quiet" }, `${kind}; ${needs.length ? `needs ${needs.join(", ")}` : "needs no grant"}`),
+    from && h("p", { class: "quiet" }, "From ", h("code", null, from)),
     own.length > 0 ? table("What its steps did", STEPS, own.map(stepRow), { class: "rows" }) : h("p", { class: "quiet" }, "No route has a step of it; it stands beside another, or waits."),
     own.map(failureOf),
     own.filter(({ shadow }) => shadow).map(shadowOf), own.filter(({ canary }) => canary).map(canaryOf),

@@ -21,12 +21,12 @@ struct Row {
     plugin: Result<Arc<Plugin>, String>,
 }
 
-pub(super) fn run(directory: PathBuf, config: Option<PathBuf>, json: bool) -> Outcome {
+pub(super) fn run(directory: &Path, config: Option<PathBuf>, json: bool) -> Outcome {
     let settings = config.map(|config| SettingsFile { config }.load()).transpose()?;
     let engine = engine()?;
     let rows = match &settings {
         Some(settings) => rows_of(&engine, settings)?,
-        None => files(&directory)?.into_iter().map(|file| row_of_file(&engine, file)).collect(),
+        None => files(directory)?.into_iter().map(|file| row_of_file(&engine, file)).collect(),
     };
     if json {
         return print_json(&rows.iter().map(row_json).collect()).map_err(Failure::Failed);

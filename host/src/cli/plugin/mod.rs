@@ -96,7 +96,7 @@ enum Action {
 impl Plugin {
     pub(super) fn run(self) -> Outcome {
         let done = match self.command {
-            Action::List { directory, config, json } => return list::run(directory, config, json),
+            Action::List { directory, config, json } => return list::run(&directory, config, json),
             Action::Inspect { subject, json } => inspect::run(&subject, json),
             Action::Check { subject, settings, json } => {
                 if let Some(Err(error)) = settings.as_deref().map(serde_json::from_str::<serde_json::Value>) {
