@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod backends;
+mod causes;
 pub mod cli;
 mod clock;
 pub mod config;

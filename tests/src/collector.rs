@@ -2,7 +2,7 @@
 //! span.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::certificates::Pair;
 use crate::places;
 use crate::process::free_port;
 use crate::waiting::{PATIENCE, until};
@@ -20,6 +21,8 @@ pub struct Collector {
     http: SocketAddr,
     directory: TempDir,
     process: Option<Child>,
+    /// Its certificate and key, and the authority of its clients' certificates where they must bring one.
+    tls: Vec<PathBuf>,
 }
 
 /// One span as it arrived.
@@ -70,8 +73,16 @@ impl Span {
 impl Collector {
     /// Starts one and waits until it takes connections.
     pub async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        let mut collector = Self { grpc: free_port(), http: free_port(), directory, process: None };
+        let mut collector = Self::absent();
+        collector.again().await;
+        collector
+    }
+
+    /// Starts one that speaks TLS by that certificate. With an authority it asks its clients for a certificate of it.
+    pub async fn secured(Pair { certificate, key }: &Pair, clients: Option<&Path>) -> Self {
+        let mut collector = Self::absent();
+        collector.tls =
+            [certificate, key].into_iter().map(PathBuf::as_path).chain(clients).map(Into::into).collect();
         collector.again().await;
         collector
     }
@@ -79,14 +90,17 @@ impl Collector {
     /// Where one will be, and is not yet.
     pub fn absent() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory can be made");
-        Self { grpc: free_port(), http: free_port(), directory, process: None }
+        Self { grpc: free_port(), http: free_port(), directory, process: None, tls: Vec::new() }
     }
 
     /// Starts it at its place.
     pub async fn again(&mut self) {
         let mut command = Command::new(places::python());
         command.arg(places::root().join("tests/clients/python/collector.py"));
-        command.args([self.grpc.port().to_string(), self.http.port().to_string()]).arg(self.file());
+        command
+            .args([self.grpc.port().to_string(), self.http.port().to_string()])
+            .arg(self.file())
+            .args(&self.tls);
         let child = command.stdin(Stdio::null()).kill_on_drop(true).spawn();
         self.process = Some(child.expect("the collector can be started"));
         for address in [self.grpc, self.http] {
@@ -107,12 +121,17 @@ impl Collector {
 
     /// Its URL for gRPC.
     pub fn grpc(&self) -> String {
-        format!("http://{}", self.grpc)
+        self.url(self.grpc)
     }
 
     /// Its URL for HTTP.
     pub fn http(&self) -> String {
-        format!("http://{}", self.http)
+        self.url(self.http)
+    }
+
+    fn url(&self, address: SocketAddr) -> String {
+        let scheme = if self.tls.is_empty() { "http" } else { "https" };
+        format!("{scheme}://{address}")
     }
 
     /// All spans so far, in the order of their arrival.

@@ -90,6 +90,11 @@ pub fn toolchain(language: &str) -> PathBuf {
     place
 }
 
+/// axe-core as one script: what judges whether a page can be used by everybody.
+pub fn axe() -> PathBuf {
+    toolchain("browser").join("node_modules/axe-core/axe.min.js")
+}
+
 /// The jars of Apache Kafka.
 pub fn kafka() -> PathBuf {
     let jars = target().join("brokers/kafka/libs");

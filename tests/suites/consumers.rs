@@ -48,13 +48,12 @@ async fn a_group_of_a_redis_stream_is_behind_and_catches_up() {
     // Before anything is there, that is what is said.
     host.metric_reaches("stagewire_consumer_poll_errors_total", &["redis_streams"], 1.0).await;
     send(&host).await;
-    redis_command(&redis, &["XGROUP", "CREATE", STREAM, "stage3", "0"]).await;
+    redis.command(&["XGROUP", "CREATE", STREAM, "stage3", "0"]).await;
     is(&host, "stagewire_consumer_lag", "stage3", 12.0).await;
-    redis_command(&redis, &["XREADGROUP", "GROUP", "stage3", "me", "COUNT", "5", "STREAMS", STREAM, ">"])
-        .await;
+    redis.command(&["XREADGROUP", "GROUP", "stage3", "me", "COUNT", "5", "STREAMS", STREAM, ">"]).await;
     is(&host, "stagewire_consumer_lag", "stage3", 7.0).await;
     is(&host, "stagewire_consumer_pending", "stage3", 5.0).await;
-    redis_command(&redis, &["XREADGROUP", "GROUP", "stage3", "me", "NOACK", "STREAMS", STREAM, ">"]).await;
+    redis.command(&["XREADGROUP", "GROUP", "stage3", "me", "NOACK", "STREAMS", STREAM, ">"]).await;
     is(&host, "stagewire_consumer_lag", "stage3", 0.0).await;
     let shown = shown(&host, "stage3").await;
     assert_eq!(
@@ -62,15 +61,6 @@ async fn a_group_of_a_redis_stream_is_behind_and_catches_up() {
         (&json!(0), &json!(5), &Value::Null),
         "{shown}"
     );
-}
-
-async fn redis_command(redis: &Redis, words: &[&str]) {
-    let client = redis::Client::open(redis.url()).expect("a client can be made");
-    let mut connection = client.get_multiplexed_async_connection().await.expect("redis answers");
-    let mut command = redis::Cmd::new();
-    words.iter().for_each(|word| _ = command.arg(word));
-    let done: redis::RedisResult<redis::Value> = command.query_async(&mut connection).await;
-    done.expect("redis does it");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -152,7 +142,7 @@ async fn a_backend_that_is_away_is_said_and_publishing_is_not_touched() {
     host.metric_reaches("stagewire_consumer_poll_errors_total", &[], failed + 2.0).await;
     redis.again().await;
     send(&host).await;
-    redis_command(&redis, &["XGROUP", "CREATE", STREAM, "stage3", "$"]).await;
+    redis.command(&["XGROUP", "CREATE", STREAM, "stage3", "$"]).await;
     is(&host, "stagewire_consumer_lag", "stage3", 0.0).await;
 }
 

@@ -9,7 +9,8 @@ use stagewire_tests::browser::{Look, key};
 use stagewire_tests::load::Load;
 use stagewire_tests::process::free_port;
 use stagewire_tests::waiting::{PATIENCE, until_true};
-use stagewire_tests::{Browser, Host, Receiver, places, wire};
+use stagewire_tests::{Browser, Host, Receiver, Redis, places, wire};
+use tokio::task::JoinSet;
 
 const WIDE: Look = Look { width: 1920, height: 1080, theme: "light" };
 const NARROW: Look = Look { width: 360, height: 800, theme: "light" };
@@ -112,6 +113,21 @@ async fn every_page_is_readable_by_everybody_at_both_widths_and_in_both_themes()
     assert_eq!(browser.complaints().await, [""; 0], "the policy holds and nothing is missing");
 }
 
+/// What is said to be well is looked at: faults that are put into a page are found.
+#[tokio::test]
+async fn what_judges_the_pages_finds_what_is_wrong() {
+    let (host, _receiver) = lively().await;
+    let browser = at(&host, "events", WIDE).await;
+    browser.shows("#page", "evt-1").await;
+    browser.script("const add = (tag, set) => Object.assign(document.querySelector('main').appendChild(document.createElement(tag)), set);
+        add('input', {}); add('img', { src: '/dashboard/mark.svg' }); add('h5', { textContent: 'too deep' }); add('button', {});
+        add('p', { textContent: 'hardly to be read' }).style.color = '#bbb'; document.documentElement.lang = ''", &[]).await;
+    let found = accessibility::judged(&browser).await.faults;
+    for rule in ["label", "image-alt", "heading-order", "button-name", "color-contrast", "html-has-lang"] {
+        assert!(found.iter().any(|fault| fault.starts_with(&format!("{rule} ("))), "{rule}: {found:#?}");
+    }
+}
+
 #[tokio::test]
 async fn every_page_can_be_walked_by_keyboard() {
     let (host, _receiver) = lively().await;
@@ -119,6 +135,12 @@ async fn every_page_can_be_walked_by_keyboard() {
     for (name, page, text) in PAGES {
         browser.go(&format!("#/{page}")).await;
         browser.shows("#page", text).await;
+        if !page.is_empty() {
+            // Where a page begins, so does who walks it; that comes a moment after the page.
+            browser
+                .until("its heading has the focus", "return document.activeElement?.tagName === 'H1'", &[])
+                .await;
+        }
         accessibility::is_walked_by_keyboard(&browser, name).await;
     }
 
@@ -232,7 +254,7 @@ async fn a_plugin_is_rolled_back_and_a_candidate_promoted() {
 
     let browser = at(&host, "plugins", WIDE).await;
     browser.shows("[data-key='plugin-step']", "Kept versions").await;
-    browser.press(&format!("Roll step back to {first}")).await;
+    browser.press(&format!("Roll back step to {first}")).await;
     browser.shows("#ask[open]", "Roll step back?").await;
     browser.press("Roll back").await;
     browser.shows("#said", &format!("step is back at {first}")).await;
@@ -267,6 +289,13 @@ async fn a_rule_that_is_refused_is_shown_with_its_message() {
 
     host.put_settings(&good);
     browser.until("the notice goes away", "return !document.querySelector('.notice')", &[]).await;
+
+    // What is in order and most likely not meant is said, too.
+    host.put_settings(&good.replace("    deliver: [hook]\n", "    deliver: [hook]\n  - name: again\n    match: [{ exact: { type: com.example.letter } }]\n    deliver: [hook]\n"));
+    browser.shows("[data-key='rules']", "again").await;
+    browser.press("Read again from disk").await;
+    browser.shows("#said", "with 1 warning").await;
+    browser.shows("[data-key='warnings']", "again").await;
 }
 
 #[tokio::test]
@@ -278,15 +307,82 @@ async fn an_event_is_tried_against_the_rules() {
     browser.press("Try it").await;
     browser.shows("[data-key='route-greetings'] .verdict", "delivers to local").await;
     browser.shows("[data-key='route-greetings'] .verdict del", "secret").await;
+    browser.shows("[data-key='route-greetings'] .because", "true").await;
+    browser.shows("[data-key='route-greetings'] .because", "type is \"com.example.hello\"").await;
+    browser.shows("[data-key='route-greetings'] .places", "local").await;
+    browser.shows("[data-key='route-greetings'] .places", "stream").await;
     browser.shows("[data-key='route-letters'] .verdict", "does not match").await;
+    browser.shows("[data-key='route-letters'] .because", "false").await;
     browser.shows("[data-key='route-letters'] mark", "com.example.letter").await;
-    browser.photograph("tried", WIDE).await;
+    for look in [WIDE, NARROW, Look { theme: "dark", ..WIDE }] {
+        browser.look(look).await;
+        accessibility::check(&browser, "an event that was tried").await;
+        browser.photograph("tried", look).await;
+    }
+    browser.look(WIDE).await;
     browser.fill("One event", "{ not an event").await;
     browser.press("Try it").await;
     browser.shows("[data-key='try'] [role=alert]", "this is no JSON").await;
     browser.fill("One event", "{\"specversion\": \"1.0\"}").await;
     browser.press("Try it").await;
     browser.shows("[data-key='try'] [role=alert]", "not an event").await;
+}
+
+#[tokio::test]
+async fn a_plugin_is_suspended_and_resumed() {
+    let (host, _receiver) = lively().await;
+    let suspended = async || host.status().await["steps"][0]["suspended"].clone();
+    let browser = at(&host, "plugins", WIDE).await;
+    browser.press("Suspend redact").await;
+    browser.shows("#ask[open]", "Suspend redact?").await;
+    browser.shows("#ask[open]", "become dead letters").await;
+    browser.press("Suspend").await;
+    browser.shows("#said", "redact is suspended").await;
+    browser.shows("[data-key='plugin-redact']", "suspended").await;
+    assert_eq!(suspended().await, true);
+    accessibility::check(&browser, "a suspended plugin").await;
+    browser.photograph("suspended", WIDE).await;
+
+    browser.go("#/").await;
+    browser.shows("[data-kind='plugin_suspended']", "plugin redact is suspended by an operator").await;
+    browser.shows("[data-key='step-greetings-0']", "suspended").await;
+    browser.shows("[data-key='changes']", "plugins/redact/suspend").await;
+    browser.go("#/plugins").await;
+    browser.press("Resume redact").await;
+    browser.shows("#said", "redact is called again").await;
+    assert_eq!(suspended().await, false);
+}
+
+/// A real group of a real Redis, as the broker itself tells of it.
+#[tokio::test]
+async fn who_reads_and_how_far_behind_is_shown() {
+    let redis = Redis::start().await;
+    let settings = format!(
+        "events:
+  enabled: true
+  backends: [{{ type: redis_streams, name: search, config: {{ url: \"{}\", stream_name: found, consumers: [stage3, nobody], consumers_interval: 50ms }} }}]
+",
+        redis.url()
+    );
+    let host = Host::with(settings).start().await;
+    host.send_all(&(0..12).map(|n| event(&format!("evt-{n}"), "com.example.found")).collect::<Vec<_>>())
+        .await;
+    host.has_settled().await;
+    redis.command(&["XGROUP", "CREATE", "found", "stage3", "0"]).await;
+    redis.command(&["XREADGROUP", "GROUP", "stage3", "me", "COUNT", "5", "STREAMS", "found", ">"]).await;
+    let browser = at(&host, "backends", WIDE).await;
+    let row = |name: &str| format!("[data-key='backend-search'] tr[data-key='{name}']");
+    for text in ["stage3", "7", "5", "ago"] {
+        browser.shows(&row("stage3"), text).await;
+    }
+    browser.shows(&row("nobody"), "nobody").await;
+    for look in [WIDE, NARROW, Look { theme: "dark", ..WIDE }] {
+        browser.look(look).await;
+        accessibility::check(&browser, "consumers").await;
+        browser.photograph("consumers", look).await;
+    }
+    browser.go("#/").await;
+    browser.shows("[data-node='backend-search']", "stage3 is 7 behind").await;
 }
 
 #[tokio::test]
@@ -326,6 +422,12 @@ async fn the_page_stays_responsive_under_load() {
         assert!(tasks[0] < 100.0, "{page} has a task of {} ms", tasks[0]);
     }
     assert_eq!(load.stop().await.failures(), 0);
+    // A task that is too long is seen.
+    browser.tasks().await;
+    let busy = "const end = performance.now() + 400; while (performance.now() < end);";
+    browser.script(busy, &[]).await;
+    let tasks = browser.tasks().await;
+    assert!(tasks[0] > 100.0, "a task of 400 ms is one of {} ms", tasks[0]);
 }
 
 #[tokio::test]
@@ -354,6 +456,38 @@ async fn pages_of_others_get_nothing_from_the_admin_api() {
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     let own = format!("http://{address}");
     assert_eq!(ask("POST", "/api/v1/reload", &[("origin", &own)]).await.status, 200);
+}
+
+/// In a real browser, from a page of another origin: no frame, no answer that can be read, no change.
+#[tokio::test]
+async fn a_page_of_somebody_else_gets_nothing_by_a_real_browser() {
+    let (host, _receiver) = lively().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
+    let foreign = format!("http://{}", listener.local_addr().expect("a bound socket has an address"));
+    let page = "<!doctype html><title>Win a prize</title><form method=post><button>Press me</button></form>";
+    let page = axum::Router::new().fallback(async move || axum::response::Html(page));
+    let mut serving = JoinSet::new();
+    serving.spawn(async { axum::serve(listener, page).await });
+    let browser = Browser::start().await;
+    browser.open(&foreign).await;
+    let own = json!(format!("http://{}", host.admin_address()));
+
+    let read = "return fetch(arguments[0] + '/api/v1/status').then((answer) => answer.text(), String)";
+    assert_eq!(browser.script(read, std::slice::from_ref(&own)).await, "TypeError: Failed to fetch");
+    let change = "return fetch(arguments[0] + '/api/v1/dead-letters/drop', { method: 'POST', mode: 'no-cors' }).then(({ type }) => type, String)";
+    assert_eq!(browser.script(change, std::slice::from_ref(&own)).await, "TypeError: Failed to fetch");
+    let frame = "const frame = document.body.appendChild(document.createElement('iframe'));
+        return new Promise((done) => { frame.onload = () => done('loaded'); frame.src = arguments[0] + '/'; })";
+    browser.script(frame, std::slice::from_ref(&own)).await;
+    let complaints = browser.complaints().await;
+    assert!(complaints.iter().any(|text| text.contains("frame-ancestors")), "{complaints:?}");
+    let form = "const form = document.querySelector('form'); form.action = arguments[0] + '/api/v1/dead-letters/drop'; form.submit()";
+    browser.script(form, &[own]).await;
+    browser.until("the form was sent", "return document.body.innerText.includes('cross-site')", &[]).await;
+    assert_eq!(host.status().await["dead_letters"], 2);
+    let log = host.log();
+    let refused = log.lines().filter(|line| line.contains("\"status\":403") && line.contains(&foreign));
+    assert_eq!(refused.count(), 2, "{log}");
 }
 
 #[tokio::test]

@@ -199,6 +199,8 @@ async fn an_sdk_has_everything(language: &str) {
     assert_eq!(arrived(&host).await, [given, edited, emptied, made], "{language}");
     let counted = host.metric("stagewire_plugin_count_total", &["name=\"seen\""]).await;
     assert!((counted - 2.0).abs() < f64::EPSILON, "{language} counted {counted}");
+    let observed = host.metric("stagewire_plugin_observation_count", &["name=\"size\""]).await;
+    assert!(observed >= 1.0, "{language} observed nothing");
     let failed = host.metric("stagewire_plugin_failed_total", &["route=\"through\""]).await;
     assert!(failed >= 3.0, "{language}: {failed} failures are counted");
     let log = host.log();

@@ -54,6 +54,7 @@ const CAUSES: &[(&str, &[Moved])] = &[
             ("stagewire_plugin_kept_total", "plugin=\"counts\"", Up),
             ("stagewire_plugin_call_seconds_count", "plugin=\"counts\"", Up),
             ("stagewire_plugin_count_total", "name=\"plain\"", Up),
+            ("stagewire_plugin_observation_count", "name=\"length\"", Up),
             ("stagewire_journal_size_bytes", "", Up),
         ],
     ),
@@ -141,13 +142,9 @@ const CAUSES: &[(&str, &[Moved])] = &[
     ("the host works", &[("process_cpu_seconds_total", "", Up)]),
 ];
 
-/// Moved by suites of their own: a plugin that observes (`languages`), and consumers (`consumers`).
-const ELSEWHERE: &[&str] = &[
-    "stagewire_plugin_observation",
-    "stagewire_consumer_lag",
-    "stagewire_consumer_pending",
-    "stagewire_consumer_poll_errors_total",
-];
+/// Moved by a suite of their own, `consumers`.
+const ELSEWHERE: &[&str] =
+    &["stagewire_consumer_lag", "stagewire_consumer_pending", "stagewire_consumer_poll_errors_total"];
 
 /// What stays as it is, or goes as the system likes.
 const STANDING: &[&str] = &[
@@ -421,6 +418,20 @@ fn declared() -> BTreeSet<String> {
 fn family(sample: &str) -> &str {
     let ends = ["_bucket", "_sum", "_count"];
     ends.iter().find_map(|end| sample.strip_suffix(end)).unwrap_or(sample)
+}
+
+/// A list is no test: each cause is brought about by one here, and what is moved elsewhere is asked for there.
+#[test]
+fn every_cause_is_brought_about() {
+    let here = include_str!("metrics.rs");
+    for (cause, metrics) in CAUSES {
+        assert!(here.contains(&format!("moves(&host, \"{cause}\"")), "no test brings about: {cause}");
+        assert!(!metrics.is_empty(), "{cause} moves nothing");
+    }
+    let elsewhere = include_str!("consumers.rs");
+    for name in ELSEWHERE {
+        assert!(elsewhere.contains(name), "no other suite asks for {name}");
+    }
 }
 
 #[tokio::test]

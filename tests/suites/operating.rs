@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use stagewire_tests::browser::Look;
+use stagewire_tests::load::Load;
 use stagewire_tests::process::free_port;
 use stagewire_tests::waiting::{PATIENCE, until, until_true};
 use stagewire_tests::{Browser, Host, Receiver, places};
@@ -66,6 +67,9 @@ async fn is_found(host: &Host, fault: &Fault) -> Browser {
         browser.shows(&selector, wanted).await;
     }
     browser.shows("#pages li:first-child .mark", "wrong").await;
+    // A page that was just opened shows rates, too.
+    browser.shows("[data-key='received'] .big", "/s").await;
+    browser.shows("[data-key='dropped'] .big", "/s").await;
     picture(&browser, name).await;
     browser
 }
@@ -193,14 +197,18 @@ routes:
     };
     host.send_all(&events(1)).await;
     host.has_settled().await;
+    // They go on coming, so that it is seen how many.
+    let load = Load::on(host.ingress()).kind("com.example.hello").connections(1).batch(5);
+    let load = load.every(Duration::from_millis(200)).start();
     let fault = Fault {
         name: "drops-everything",
         kind: "plugin_drops_all",
-        what: "plugin type-filter drops every event: 12 of 12".into(),
+        what: "plugin type-filter drops every event: ".into(),
         cause: "type com.example.hello is denied".into(),
         next: "step 1 of route greetings".into(),
     };
     let browser = is_found(&host, &fault).await;
+    assert_eq!(load.stop().await.failures(), 0);
     let story = said(&host, &["explain", "evt-7"]).await;
     assert!(story.contains("dropped") && story.contains("type com.example.hello is denied"), "{story}");
     browser.go("#/events/evt-7").await;

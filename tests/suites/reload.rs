@@ -1,5 +1,7 @@
 //! What is edited on disk becomes active as a whole, or not at all.
 
+use std::time::Duration;
+
 use serde_json::json;
 use stagewire_tests::campaigns::swap::VERSIONS;
 use stagewire_tests::waiting::{PATIENCE, until_true};
@@ -62,6 +64,44 @@ async fn a_refused_candidate_leaves_the_last_good_one_running() {
     assert!(host.metric("stagewire_swaps_refused_total", &[]).await >= 2.0);
     host.send_all(&[stories::started()]).await;
     redis.stream("nlp-events").has(1).await;
+}
+
+#[tokio::test]
+async fn a_change_that_a_reload_by_hand_has_read_is_not_swapped_in_again() {
+    let settings = |route: &str| {
+        format!(
+            "events: {{ enabled: true, backend: local }}\nroutes: [{{ name: {route}, deliver: [local] }}]\n"
+        )
+    };
+    let host = Host::with(settings("first")).start().await;
+    for round in 0..3 {
+        host.put_settings(&settings(&format!("by-hand-{round}")));
+        let by_hand = host.reload().await.expect("the settings are right");
+        let echo = tokio::time::timeout(Duration::from_millis(500), host.generation_after(by_hand)).await;
+        assert!(echo.is_err(), "generation {by_hand} was swapped in again as {echo:?}");
+        // The next change is noticed all the same.
+        let next = format!("by-itself-{round}");
+        host.put_settings(&settings(&next));
+        let in_force = async || host.status().await["routes"] == json!([next]);
+        until_true("the next change is in force", PATIENCE, in_force).await;
+        assert_eq!(host.generation().await, by_hand + 1);
+    }
+}
+
+#[tokio::test]
+async fn reload_says_what_is_most_likely_not_meant() {
+    let route =
+        |name: &str| format!("{{ name: {name}, match: [{{ exact: {{ type: a }} }}], deliver: [local] }}");
+    let twice = format!(
+        "events: {{ enabled: true, backend: local }}\nroutes: [{}, {}]\n",
+        route("one"),
+        route("two")
+    );
+    let host = Host::with(twice).start().await;
+    let settings = host.settings_path();
+    let output = host.run(&["reload", "--config", &settings.to_string_lossy()]).await;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("warning: ") && said.contains("\"one\""), "{said}");
 }
 
 #[tokio::test]

@@ -90,9 +90,6 @@ async fn top_is_live_under_load_and_gives_the_terminal_back() {
     let coloured = terminal.bytes().windows(5).any(|bytes| bytes == b"\x1b[38;" || bytes == b"\x1b[31m");
     assert!(coloured, "what is ill is red, too");
     terminal.resize(80, 24);
-    // A key that comes together with a new size is only read with the next one.
-    terminal.shows("down: more").await;
-
     terminal.types(TAB);
     terminal.shows("[2 Routes]").await;
     terminal.shows("type-filter").await;
@@ -121,6 +118,23 @@ async fn top_is_live_under_load_and_gives_the_terminal_back() {
     terminal.types("q");
     assert!(terminal.ends().await.success());
     assert!(terminal.is_given_back());
+}
+
+/// Somebody who drags a window types on: sizes come one after the other, and a key between them.
+#[tokio::test]
+async fn a_key_that_comes_together_with_a_new_size_is_read_at_once() {
+    let host = start().await;
+    let mut terminal = top(&host, (100, 30));
+    terminal.shows("live").await;
+    for round in 0..40 {
+        let (key, page) = if round % 2 == 0 { ("2", "[2 Routes]") } else { ("3", "[3 Backends]") };
+        // While one size is taken in, the next and the key come together.
+        (0..8).for_each(|more| terminal.resize(100 + (round + more) % 7, 30));
+        terminal.types(key);
+        terminal.shows(page).await;
+    }
+    terminal.types("q");
+    assert!(terminal.ends().await.success());
 }
 
 #[tokio::test]

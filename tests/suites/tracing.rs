@@ -1,9 +1,11 @@
 //! Distributed tracing: the way of an event as spans in an OTLP receiver that others wrote.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use stagewire_tests::brokers::{Broker, Content};
+use stagewire_tests::certificates::{Authority, Pair};
 use stagewire_tests::collector::Span;
 use stagewire_tests::host::{Plan, STRUCTURED};
 use stagewire_tests::load::Load;
@@ -331,6 +333,88 @@ async fn http_works_as_grpc_does_with_headers_and_resource_attributes() {
     assert_eq!(receive.0["resource"]["deployment.environment.name"], "test");
     let shown = host.run(&["config", "show", "--config", &host.settings_path().to_string_lossy()]).await;
     assert!(!String::from_utf8_lossy(&shown.stdout).contains("sesame"));
+}
+
+/// Both ways that spans go, to that collector.
+fn ways(collector: &Collector) -> [(&'static str, String); 2] {
+    [("grpc", collector.grpc()), ("http", collector.http())]
+}
+
+/// A host whose spans go to a collector over TLS, which it trusts by that authority.
+async fn traced_over_tls(
+    receiver: &Receiver,
+    (way, url): &(&str, String),
+    authority: &Path,
+    own: Option<&Pair>,
+) -> Host {
+    let own = own.map(|Pair { certificate, key }| {
+        format!(", certificate: {}, key: {}", certificate.display(), key.display())
+    });
+    let settings = format!(
+        "tracing: {{ endpoint: \"{url}\", protocol: {way}, timeout: 1s, ca_file: {}{} }}",
+        authority.display(),
+        own.unwrap_or_default()
+    );
+    let host = Host::with(to(receiver, "")).host(&settings).start().await;
+    host.send_all(&[event(&format!("over-{way}"), &json!({ "traceparent": PARENT }))]).await;
+    host
+}
+
+#[tokio::test]
+async fn spans_go_over_tls_to_a_collector_that_is_trusted() {
+    let (authority, receiver) = (Authority::new(), Receiver::start().await);
+    let collector = Collector::secured(&authority.issue("collector"), None).await;
+    for way in ways(&collector) {
+        let _host = traced_over_tls(&receiver, &way, &authority.file(), None).await;
+        until_true("its spans have arrived", PATIENCE, async || {
+            collector.spans().iter().any(|span| span.name() == "receive http" && span.0["way"] == way.0)
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_collector_that_asks_for_a_certificate_is_shown_one() {
+    let (authority, receiver) = (Authority::new(), Receiver::start().await);
+    let collector = Collector::secured(&authority.issue("collector"), Some(&authority.file())).await;
+    let own = authority.issue("host");
+    for way in ways(&collector) {
+        let _host = traced_over_tls(&receiver, &way, &authority.file(), Some(&own)).await;
+        until_true("its spans have arrived", PATIENCE, async || {
+            collector.spans().iter().any(|span| span.name() == "receive http" && span.0["way"] == way.0)
+        })
+        .await;
+        let without = traced_over_tls(&receiver, &way, &authority.file(), None).await;
+        is_refused(&without, "certificate and key").await;
+    }
+    assert_eq!(receiver.has(4).await.len(), 4, "events are not touched by it");
+}
+
+#[tokio::test]
+async fn a_collector_that_is_not_trusted_gets_nothing_and_the_log_says_why() {
+    let (authority, stranger, receiver) = (Authority::new(), Authority::new(), Receiver::start().await);
+    for (pair, trusted, mend) in [
+        (authority.issue_for("other", &["elsewhere.example"]), &authority, "reach it by a name"),
+        (authority.issue_expired("old"), &authority, "expired"),
+        (authority.issue("good"), &stranger, "set ca_file"),
+    ] {
+        let collector = Collector::secured(&pair, None).await;
+        for way in ways(&collector) {
+            let host = traced_over_tls(&receiver, &way, &trusted.file(), None).await;
+            is_refused(&host, mend).await;
+        }
+        assert_eq!(collector.spans().len(), 0, "{mend}");
+    }
+    assert_eq!(receiver.has(6).await.len(), 6, "events are not touched by it");
+}
+
+/// Spans are left out, counted, and one line says why and what to do.
+async fn is_refused(host: &Host, said: &str) {
+    host.metric_reaches("stagewire_trace_spans_dropped_total", &["reason=\"collector\""], 1.0).await;
+    let log = host.log();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("spans cannot be exported")).collect();
+    assert!(lines.len() == 1 && lines[0].contains(said), "{said}: {lines:#?}");
+    host.has_settled().await;
 }
 
 #[tokio::test]

@@ -125,10 +125,11 @@ fn operating() -> Result<()> {
     package("systemd-analyze", "systemd")
 }
 
-/// A real browser for the dashboard's tests, and the driver that steers it.
+/// A real browser for the dashboard's tests, the driver that steers it, and what judges its pages.
 fn browser() -> Result<()> {
     package("chromium", "chromium")?;
-    package("chromedriver", "chromium-driver")
+    package("chromedriver", "chromium-driver")?;
+    toolchains::browser()
 }
 
 fn go_program(module: &str, place: &Path, name: &str) -> Result<()> {

@@ -1,4 +1,5 @@
-//! The toolchains of the languages that plugins are written in, below the target directory: what the suites put on the path.
+//! What is installed below the target directory for the suites: the toolchains of the languages that plugins are written in, which
+//! they put on the path, and what judges pages.
 
 use std::fs;
 
@@ -44,15 +45,25 @@ fn c_library() -> Result<()> {
 
 /// componentize-js, esbuild and TypeScript, as a project has them in `node_modules`.
 fn javascript() -> Result<()> {
-    let place = target().join("toolchains/javascript");
+    node_modules("the JavaScript toolchain of plugins", "javascript")
+}
+
+/// What judges pages in a real browser: axe-core.
+pub(crate) fn browser() -> Result<()> {
+    node_modules("the judge of the dashboard's pages", "browser")
+}
+
+/// The packages of `tests/toolchains/NAME/package.json`, in a directory of their own.
+fn node_modules(what: &str, name: &str) -> Result<()> {
+    let place = target().join("toolchains").join(name);
     let done = place.join("installed");
-    let wanted = root().join("tests/toolchains/javascript/package.json");
+    let wanted = root().join("tests/toolchains").join(name).join("package.json");
     if is_fresh(&done, std::slice::from_ref(&wanted)) {
         return Ok(());
     }
     package("node", "nodejs")?;
     package("npm", "npm")?;
-    println!("installing the JavaScript toolchain of plugins");
+    println!("installing {what}");
     fs::create_dir_all(&place).with_context(|| format!("{} cannot be made", place.display()))?;
     fs::copy(&wanted, place.join("package.json"))
         .with_context(|| format!("{} cannot be copied", wanted.display()))?;

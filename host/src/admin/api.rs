@@ -202,15 +202,19 @@ async fn explain(State(view): State<Arc<View>>, Name(id): Name) -> Result<Json<E
 pub(super) struct Reloaded {
     /// The generation in force.
     pub generation: u64,
+    /// What is most likely not meant in the settings, where they were read again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 async fn reload(State(view): State<Arc<View>>) -> Result<Json<Reloaded>, Problem> {
-    swapped(view.swapper.reload().await).map(Json)
+    let reloaded = swapped(view.swapper.reload().await)?;
+    blocking(move || Ok(Reloaded { warnings: view.swapper.warnings(), ..reloaded })).await
 }
 
 /// The generation in force, or why the candidate was refused.
 pub(super) fn swapped(outcome: Result<u64, Refused>) -> Result<Reloaded, Problem> {
-    outcome.map(|generation| Reloaded { generation }).map_err(Problem::from)
+    outcome.map(|generation| Reloaded { generation, warnings: Vec::new() }).map_err(Problem::from)
 }
 
 /// Answers with what is worked out on a thread that may block.

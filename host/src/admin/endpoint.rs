@@ -177,42 +177,39 @@ impl<T: JsonSchema> Part for Given<T> {
     }
 }
 
-/// One event, structured, as the body.
-pub(super) struct Structured(pub(super) Bytes);
+/// A body, as handlers take it and as it is described.
+macro_rules! body {
+    ($(#[$doc:meta])* $name:ident($content:ty) is $kind:literal, $about:literal, $schema:tt) => {
+        $(#[$doc])*
+        pub(super) struct $name(pub(super) $content);
 
-impl<S: Send + Sync> FromRequest<S> for Structured {
-    type Rejection = Problem;
+        impl<S: Send + Sync> FromRequest<S> for $name {
+            type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = Bytes::from_request(request, state).await;
-        body.map(Self).map_err(|error| Problem::malformed(error.body_text()))
-    }
+            async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+                let body = <$content>::from_request(request, state).await;
+                body.map(Self).map_err(|error| Problem::malformed(error.body_text()))
+            }
+        }
+
+        impl Part for $name {
+            fn describe(operation: &mut Operation<'_>) {
+                operation.body($kind, $about, &json!($schema));
+            }
+        }
+    };
 }
 
-impl Part for Structured {
-    fn describe(operation: &mut Operation<'_>) {
-        let event = json!({ "type": "object", "required": ["specversion", "id", "source", "type"] });
-        operation.body("application/cloudevents+json", "one event in structured mode", &event);
-    }
+body! {
+    /// One event, structured, as the body.
+    Structured(Bytes) is "application/cloudevents+json", "one event in structured mode",
+    { "type": "object", "required": ["specversion", "id", "source", "type"] }
 }
 
-/// A settings document as the body.
-pub(super) struct Document(pub(super) String);
-
-impl<S: Send + Sync> FromRequest<S> for Document {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let body = String::from_request(request, state).await;
-        body.map(Self).map_err(|error| Problem::malformed(error.body_text()))
-    }
-}
-
-impl Part for Document {
-    fn describe(operation: &mut Operation<'_>) {
-        let text = json!({ "type": "string" });
-        operation.body("application/yaml", "a settings file: `stagewire config schema` describes it", &text);
-    }
+body! {
+    /// A settings document as the body.
+    Document(String) is "application/yaml", "a settings file: `stagewire config schema` describes it",
+    { "type": "string" }
 }
 
 /// What a handler answers with.

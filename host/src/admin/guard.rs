@@ -26,6 +26,7 @@ use super::problem::{Problem, Said};
 use crate::config::settings::{self, Role};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// What is let in, and by whom.
 pub(super) struct Guard {
@@ -55,6 +56,8 @@ pub(super) struct Remote(pub(super) SocketAddr);
 enum Foreign {
     #[error("the request names no host; send a Host header")]
     NoHost,
+    #[error("the request names several hosts; send one Host header")]
+    Hosts,
     #[error("{0} is no name of this listener; if it is meant to be, add it to host.admin.hosts")]
     Host(String),
     #[error("the request was sent by a page of {0}; only the dashboard of this host may change something")]
@@ -103,7 +106,12 @@ impl Guard {
         authority: Option<&Authority>,
         headers: &HeaderMap,
     ) -> Result<(), Foreign> {
-        let host = headers.get(header::HOST).map(|host| host.to_str().unwrap_or("?"));
+        let mut hosts = headers.get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or("?"));
+        let host = hosts.next();
+        // RFC 9112 3.2: whoever stands before this listener may have taken the other one.
+        if hosts.next().is_some() {
+            return Err(Foreign::Hosts);
+        }
         let host = authority.map(Authority::as_str).or(host).ok_or(Foreign::NoHost)?;
         if !self.answers_to(host) {
             return Err(Foreign::Host(host.to_owned()));
@@ -308,9 +316,11 @@ fn record(caller: Caller, asked: Asked, action: &str, response: &Response) -> Re
     }
 }
 
-/// What is answered to the API's callers is nobody's page, and nothing to be kept.
+/// What is answered to the API's callers is nobody's page, in nobody's frame, and nothing to be kept.
 fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
+    headers.entry(header::X_FRAME_OPTIONS).or_insert(HeaderValue::from_static("DENY"));
+    headers.entry(RESOURCE_POLICY).or_insert(HeaderValue::from_static("same-origin"));
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers
@@ -324,6 +334,7 @@ impl From<Foreign> for Problem {
         // RFC 9110 15.5.20: 421 says that this is not the server for that name.
         let (status, name, title) = match foreign {
             Foreign::NoHost => (StatusCode::BAD_REQUEST, "no-host", "the request names no host"),
+            Foreign::Hosts => (StatusCode::BAD_REQUEST, "several-hosts", "the request names several hosts"),
             Foreign::Host(_) => {
                 (StatusCode::MISDIRECTED_REQUEST, "foreign-host", "this listener has another name")
             }

@@ -42,32 +42,41 @@ pub(super) async fn pause(
     State(view): State<Arc<View>>,
     Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
-    steer(&view, &name, "pause", |lane| lane.pause(true))
+    steer(view, name, "pause", |lane| lane.pause(true)).await
 }
 
 pub(super) async fn resume(
     State(view): State<Arc<View>>,
     Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
-    steer(&view, &name, "resume", |lane| lane.pause(false))
+    steer(view, name, "resume", |lane| lane.pause(false)).await
 }
 
 pub(super) async fn drain(
     State(view): State<Arc<View>>,
     Name(name): Name,
 ) -> Result<Json<Vec<LaneStatus>>, Problem> {
-    steer(&view, &name, "drain", Lane::empty)
+    steer(view, name, "drain", Lane::empty).await
 }
 
 /// A backend has a lane for each of its receivers.
-fn steer(view: &View, name: &str, what: &str, act: impl Fn(&Lane)) -> Result<Json<Vec<LaneStatus>>, Problem> {
-    let lanes = view.swapper.lanes_of(name);
-    if lanes.is_empty() {
-        return Err(Problem::not_found(format!("there is no backend {name:?}")));
-    }
-    tracing::info!(backend = name, what, "an operator steers a backend");
-    lanes.iter().for_each(act);
-    Ok(Json(statuses(&lanes)))
+async fn steer(
+    view: Arc<View>,
+    name: String,
+    what: &'static str,
+    act: fn(&Lane),
+) -> Result<Json<Vec<LaneStatus>>, Problem> {
+    // A swap that is being made is waited for.
+    blocking(move || {
+        let lanes = view.swapper.lanes_of(&name);
+        if lanes.is_empty() {
+            return Err(Problem::not_found(format!("there is no backend {name:?}")));
+        }
+        tracing::info!(backend = name, what, "an operator steers a backend");
+        lanes.iter().for_each(act);
+        Ok(statuses(&lanes))
+    })
+    .await
 }
 
 fn statuses(lanes: &[Lane]) -> Vec<LaneStatus> {

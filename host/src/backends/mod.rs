@@ -349,24 +349,3 @@ fn without_credentials(url: &str) -> String {
     let path = path.split('?').next().unwrap_or_default();
     format!("{scheme}://{host}{path}")
 }
-
-/// What to do about a server's certificate that was refused for that reason.
-pub(crate) fn untrusted(why: &str) -> Option<&'static str> {
-    let mends = [
-        ("UnknownIssuer", "set ca_file to the authority that signed it"),
-        ("not valid for", "reach it by a name that the certificate is for"),
-        ("NotValidForName", "reach it by a name that the certificate is for"),
-        ("expired", "renew it"),
-    ];
-    let why = why.to_lowercase();
-    mends.into_iter().find(|(sign, _)| why.contains(&sign.to_lowercase())).map(|(_, mend)| mend)
-}
-
-/// The first cause of an error.
-pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
-}

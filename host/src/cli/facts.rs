@@ -113,6 +113,7 @@ pub(super) struct Lane {
     state: String,
     breaker: String,
     paused: bool,
+    emptying: bool,
     full: bool,
     pub(super) error: Option<String>,
     pub(super) queued: u64,
@@ -182,6 +183,7 @@ impl Lane {
     pub(super) fn health(&self) -> (Health, &'static str) {
         match (self.state.as_str(), self.breaker.as_str()) {
             _ if self.paused => (Health::Doubtful, "paused"),
+            _ if self.emptying => (Health::Doubtful, "draining"),
             (_, "open") => (Health::Ill, "breaker open"),
             ("down", _) => (Health::Ill, "down"),
             ("connecting", _) => (Health::Doubtful, "connecting"),

@@ -27,8 +27,11 @@ mod version;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 use clap::{Parser, Subcommand};
+
+use crate::causes::innermost;
 
 /// Why a command did not do what it was asked to.
 #[derive(Debug)]
@@ -201,6 +204,9 @@ struct AdminAccess {
     /// PEM file of the authority that signed the host's certificate; those of the system where absent
     #[arg(long, value_name = "FILE", env = "STAGEWIRE_AUTHORITY")]
     authority: Option<PathBuf>,
+    /// Made at its first use: whoever asks again and again keeps connection and certificates.
+    #[arg(skip)]
+    client: OnceLock<reqwest::Client>,
 }
 
 /// A running host, by its settings file or its address.
@@ -231,7 +237,10 @@ impl AdminAddress {
         format!("{scheme}://{listen}")
     }
 
-    fn client(&self) -> Result<reqwest::Client, Failure> {
+    fn client(&self) -> Result<&reqwest::Client, Failure> {
+        if let Some(client) = self.access.client.get() {
+            return Ok(client);
+        }
         let builder = reqwest::Client::builder();
         let builder = match &self.access.authority {
             None => builder,
@@ -245,7 +254,8 @@ impl AdminAddress {
                 builder.tls_certs_only(certificates)
             }
         };
-        Ok(builder.build()?)
+        let client = builder.build()?;
+        Ok(self.access.client.get_or_init(|| client))
     }
 
     /// A request to the running host, with the token where there is one.
@@ -261,7 +271,7 @@ impl AdminAddress {
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<reqwest::Response, Failure> {
         request.send().await.map_err(|error| {
             let base = self.base();
-            let cause = root(&error);
+            let cause = innermost(&error);
             Failure::Failed(format!(
                 "no host answers at {base}: {cause}; is it running? (--admin, host.admin.listen)"
             ))
@@ -298,15 +308,6 @@ fn detail(text: &str) -> String {
 /// Text as a part of a path or query.
 fn encoded(text: &str) -> String {
     percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-}
-
-/// The innermost cause, which says most.
-fn root(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 /// Reads one event: structured JSON from a file, or from standard input for `-`.

@@ -4,7 +4,8 @@ use super::{AdminAddress, Failure, Outcome, say};
 
 /// Swap in what is on disk
 ///
-/// Answers when it is in force, with its generation, or says why it was refused (exit code 1).
+/// Answers when it is in force, with its generation, or says why it was refused (exit code 1). What is most likely not
+/// meant is said on standard error.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  stagewire reload --wait\n  stagewire reload --json | jq .generation")]
 pub(super) struct Reload {
@@ -37,5 +38,11 @@ pub(super) fn swapped((code, body): (reqwest::StatusCode, String), json: bool) -
             if json { String::new() } else { format!("refused, the last good snapshot goes on:\n{detail}") };
         return Err(Failure::Failed(message));
     }
-    if json { Ok(()) } else { say(format_args!("generation {} is in force", answer["generation"])) }
+    if json {
+        return Ok(());
+    }
+    for warning in answer["warnings"].as_array().into_iter().flatten().filter_map(serde_json::Value::as_str) {
+        eprintln!("warning: {warning}");
+    }
+    say(format_args!("generation {} is in force", answer["generation"]))
 }

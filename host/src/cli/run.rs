@@ -89,7 +89,12 @@ async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
     let mut watcher = Watcher::new(files.borrow_and_update().clone());
     loop {
         tokio::select! {
-            () = watcher.changed() => {}
+            () = watcher.changed() => {
+                // Its refusal is logged and shown in the status, as that of the other below.
+                let _ = swapper.reload_changed().await;
+                watcher.watch(files.borrow_and_update().clone());
+                continue;
+            }
             // Somebody else has reloaded, and other files are read now. Its sender is the swapper, which is here.
             Ok(()) = files.changed() => {
                 watcher.watch(files.borrow_and_update().clone());
@@ -99,7 +104,6 @@ async fn until_stopped(swapper: &Arc<Swapper>, signals: &mut Signals) {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
         }
-        // Its refusal is logged and shown in the status.
         let _ = swapper.reload().await;
         watcher.watch(files.borrow_and_update().clone());
     }

@@ -15,6 +15,7 @@ use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 
 use super::{Failure, Outcome, say};
 use crate::Event;
+use crate::causes::innermost;
 use crate::event::Draft;
 use crate::protocol::{http, json};
 
@@ -182,7 +183,7 @@ impl Send {
                 Err(error) => format!(
                     "cannot reach {}: {}; is the host running? (--to, host.listen)",
                     self.to,
-                    super::root(&error)
+                    innermost(&error)
                 ),
             };
             tally.refused.fetch_add(count, Ordering::Relaxed);

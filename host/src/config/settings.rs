@@ -292,6 +292,7 @@ impl Default for Host {
 /// environment variables (`OTEL_EXPORTER_OTLP_ENDPOINT` and so on), and then has the default named here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(extend("dependentRequired" = { "certificate": ["key"], "key": ["certificate"] }))]
 pub struct Tracing {
     /// Trace at all. Absent: where an endpoint is named.
     pub enabled: Option<bool>,
@@ -305,6 +306,12 @@ pub struct Tracing {
     /// PEM file of the authorities that the collector's certificate is signed by; the system's where absent.
     #[schemars(example = &"/etc/stagewire/collector-ca.pem")]
     pub ca_file: Option<PathBuf>,
+    /// PEM file of the host's own certificate, where the collector asks for one.
+    #[schemars(example = &"/etc/stagewire/collector-client.pem")]
+    pub certificate: Option<PathBuf>,
+    /// PEM file of that certificate's key.
+    #[schemars(example = &"/etc/stagewire/collector-client.key")]
+    pub key: Option<PathBuf>,
     /// The share of events that is traced, of those that bring no trace of their own (0.01).
     #[schemars(range(min = 0, max = 1), example = 0.1)]
     pub sample: Option<f64>,
@@ -332,6 +339,8 @@ impl Default for Tracing {
             protocol: None,
             headers: BTreeMap::new(),
             ca_file: None,
+            certificate: None,
+            key: None,
             sample: None,
             parent_based: None,
             timeout: None,

@@ -4,6 +4,7 @@
 //! is open, and overflows to disk while its backend is down, so that no other lane waits. Backends only say what
 //! happened; everything that follows is decided here.
 
+mod accounts;
 mod breaker;
 mod burial;
 mod forwarder;

@@ -1,16 +1,14 @@
 //! What follows from a backend's answers: settled, tried again, or given up.
 
-use std::fmt::Write;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::accounts::Confirmed;
 use super::pending::Pending;
 use super::publisher::Publisher;
-use super::{Outgoing, Policy, pause};
-use crate::Event;
-use crate::backends::{Failure, Outcomes, Receipt};
+use super::{Policy, pause};
+use crate::backends::{Failure, Outcomes};
 use crate::journal::now_ms;
 use crate::trace::Try;
 
@@ -49,7 +47,7 @@ impl Publisher {
                 Ok(receipt) => {
                     sorted.confirmed += 1;
                     let trace = tries.get(index).copied().flatten().and_then(|this| this.recorded());
-                    self.confirmed(pending, &receipt, (at_ms, trace), policy);
+                    self.accounts.confirmed(pending, &receipt, (at_ms, trace), policy);
                     continue;
                 }
                 Err(failure) => failure,
@@ -112,6 +110,13 @@ impl Publisher {
         true
     }
 
+    /// A batch that was confirmed as a whole: its accounts stay open until the next is under way.
+    pub(super) fn confirmed(&mut self, batch: Confirmed, policy: &Policy) {
+        let sorted = Sorted { confirmed: batch.len() as u64, ..Sorted::default() };
+        self.accounts.leave_open(batch);
+        self.conclude(sorted, Instant::now(), policy);
+    }
+
     fn conclude(&mut self, sorted: Sorted, now: Instant, policy: &Policy) -> Vec<(Pending, String)> {
         let Sorted { confirmed, failed, first, held, given_up, lost, said } = sorted;
         self.pendings.put_first(first);
@@ -136,49 +141,4 @@ impl Publisher {
         }
         given_up
     }
-
-    fn confirmed(
-        &mut self,
-        pending: Pending,
-        receipt: &Receipt,
-        (at_ms, trace): (u64, Option<u128>),
-        policy: &Policy,
-    ) {
-        let Pending { outgoing: Outgoing { event, at_ms: accepted, route, identity, owed, .. }, tries } =
-            pending;
-        owed.settle();
-        let latency_ms = at_ms.saturating_sub(accepted);
-        if self.recorder.is_on() {
-            self.receipt.clear();
-            // Writing to a string cannot fail.
-            let _ = write!(self.receipt, "{receipt}");
-            let place = (route.as_str(), self.shared.name.as_str());
-            self.recorder.delivered(identity, place, tries + 1, (at_ms, latency_ms), &self.receipt);
-        }
-        if policy.track_latency {
-            self.shared.metrics.confirmed(Duration::from_millis(latency_ms).as_secs_f64(), trace);
-            if let Some(age) = age(&event, at_ms) {
-                self.shared.metrics.age.observe(age);
-            }
-        }
-        if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
-            let document_id =
-                event.subject().and_then(|subject| subject.strip_prefix("document/")).unwrap_or_default();
-            tracing::info!(
-                event_id = event.id(),
-                event_type = event.kind(),
-                document_id,
-                backend = %self.shared.name,
-                latency_ms,
-                "event published"
-            );
-        }
-    }
-}
-
-/// Seconds since the event's own `time`, where it has one that is past.
-fn age(event: &Event, at_ms: u64) -> Option<f64> {
-    let time = event.time_ms()?;
-    let age = i64::try_from(at_ms).ok()?.checked_sub(time)?;
-    (age >= 0).then(|| age as f64 / 1_000.0)
 }

@@ -1,11 +1,14 @@
 //! The task that publishes: connect, take a batch, hand it to the backend, act on what it says.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::accounts::{Accounts, Confirmed};
 use super::breaker::{Allowed, Breaker};
 use super::burial::Burial;
 use super::lane::Shared;
@@ -33,9 +36,7 @@ pub(super) struct Publisher {
     pub(super) not_before: Option<Instant>,
     pub(super) pendings: Pendings,
     pub(super) breaker: Breaker,
-    pub(super) recorder: Recorder,
-    /// The receipt of the event at hand, as text.
-    pub(super) receipt: String,
+    pub(super) accounts: Accounts,
     /// Where spans say that it delivers.
     destination: Arc<Destination>,
     /// The look at who reads from the backend; ends with the lane.
@@ -53,8 +54,7 @@ impl Publisher {
         recorder: Recorder,
     ) -> Self {
         Self {
-            recorder,
-            receipt: String::new(),
+            accounts: Accounts::new(Arc::clone(&shared), recorder),
             destination: Arc::new(destination(&target)),
             watching: None,
             burial: Burial::new(shared.name.clone(), dead_letters, shared.metrics.dead.clone()),
@@ -76,6 +76,7 @@ impl Publisher {
             self.go_over().await;
             self.tidy();
             if self.shared.paused.load(Ordering::Acquire) {
+                self.close_accounts();
                 if self.shared.draining.is_cancelled() {
                     break;
                 }
@@ -83,6 +84,7 @@ impl Publisher {
                 continue;
             }
             if self.emptied() {
+                self.close_accounts();
                 tracing::info!(backend = %self.shared.name, "all that waited is delivered; paused");
                 self.shared.paused.store(true, Ordering::Release);
                 continue;
@@ -95,17 +97,25 @@ impl Publisher {
             let batch = self.batch(most, &policy);
             if !batch.is_empty() {
                 self.publish(batch, most, &policy).await;
-            } else if self.finished() {
-                break;
-            } else {
-                self.rest().await;
+                continue;
             }
+            self.accounts.close(&policy);
+            if self.finished() {
+                break;
+            }
+            self.rest().await;
         }
+        self.close_accounts();
         self.let_go();
         let close = tokio::time::timeout(CLOSE, self.target.backend.close());
         if close.await.is_err() {
             tracing::debug!(backend = %self.shared.name, "the connection did not close in time");
         }
+    }
+
+    fn close_accounts(&mut self) {
+        let policy = self.shared.policy.read().clone();
+        self.accounts.close(&policy);
     }
 
     /// Until somebody looks at the lane: to go on, to end, or with more events.
@@ -133,6 +143,7 @@ impl Publisher {
     async fn go_over(&mut self) {
         let next = self.shared.next_target.lock().take();
         if let Some(target) = next {
+            self.close_accounts();
             let mut before = std::mem::replace(&mut self.target, target);
             before.backend.close().await;
             self.destination = Arc::new(destination(&self.target));
@@ -287,6 +298,7 @@ impl Publisher {
 
     async fn publish(&mut self, mut batch: Vec<Pending>, most: usize, policy: &Policy) {
         if !policy.linger.is_zero() && batch.len() < most && !self.shared.draining.is_cancelled() {
+            self.accounts.close(policy);
             tokio::time::sleep(policy.linger).await;
             if let Ok(more) = self.shared.queue.lock().pop(most - batch.len()) {
                 self.pendings.admit(&mut batch, more);
@@ -302,21 +314,35 @@ impl Publisher {
         self.bucket.spend(items.len());
         let begun = (!tries.is_empty()).then(|| Publish::begin(items.len()));
         self.shared.pace.lock().begin(oldest);
-        let outcomes = self.target.backend.publish(&items).await;
+        let outcomes = {
+            let mut publishing = self.target.backend.publish(&items);
+            // It is sent before anything is said of the batch before.
+            let at_once = poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await;
+            self.accounts.close(policy);
+            match at_once {
+                Poll::Ready(outcomes) => outcomes,
+                Poll::Pending => publishing.await,
+            }
+        };
         self.shared.pace.lock().end();
         if let Some(publish) = begun {
             self.trace(&items, &rests, &tries, &outcomes, publish.end());
         }
-        let again = items.into_iter().zip(rests).map(Pending::of);
-        let given_up = self.sort(again, outcomes, &tries, policy);
-        self.burial.bury(given_up, policy.given_up, &mut self.recorder).await;
-        self.recorder.flush();
+        match Confirmed::as_a_whole((items, rests), outcomes, tries) {
+            Ok(batch) => self.confirmed(batch, policy),
+            Err(((items, rests), outcomes, tries)) => {
+                let again = items.into_iter().zip(rests).map(Pending::of);
+                let given_up = self.sort(again, outcomes, &tries, policy);
+                self.burial.bury(given_up, policy.given_up, &mut self.accounts.recorder).await;
+                self.accounts.recorder.flush();
+            }
+        }
         self.count_pending(0);
     }
 
     /// The spans of what is about to be tried; none at all where nothing is traced.
     fn tries(&self, batch: &[Pending]) -> Vec<Option<Try>> {
-        let spans = &self.recorder.spans;
+        let spans = &self.accounts.recorder.spans;
         if !spans.are_on() {
             return Vec::new();
         }
@@ -348,11 +374,11 @@ impl Publisher {
                 },
             };
             let tried = (publish, rest.tries + 1);
-            self.recorder.spans.tried(this, about, &self.destination, tried, outcome);
+            self.accounts.recorder.spans.tried(this, about, &self.destination, tried, outcome);
             traced.push(this.context);
         }
         if traced.len() > 1 {
-            self.recorder.spans.published(traced, &self.destination, publish);
+            self.accounts.recorder.spans.published(traced, &self.destination, publish);
         }
     }
 

@@ -11,9 +11,9 @@ use crate::journal::{Owed, Unwritten};
 
 /// The system begins to write what was spilled within this time.
 const PACE: Duration = Duration::from_millis(20);
-/// One sync covers what was spilled within so many of these times. Each may stand in the way of one of the journal's own, so
+/// One sync covers what was spilled within so many of these times: a second. Each may stand in the way of one of the journal's own, so
 /// that few of them are better for the lanes beside it; and little is left for it to do at once.
-const SYNC: u32 = 12;
+const SYNC: u32 = 50;
 
 /// Starts a thread of the runtime's pool when something was spilled, and lets it end when all is settled.
 pub(super) struct Settling {

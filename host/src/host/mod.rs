@@ -217,7 +217,7 @@ impl View {
             ("unsettled".to_owned(), Value::Gauge(self.journal.stats().unsettled)),
             ("dead_letters".to_owned(), Value::Gauge(self.dead_letters.len() as u64)),
         ]);
-        for lane in self.swapper.lanes() {
+        for lane in self.swapper.lanes().iter() {
             let status = lane.status();
             let name = |what: &str| format!("{what}/{}", status.name);
             values.insert(name("published"), Value::Counter(status.delivered));

@@ -291,6 +291,17 @@ fn plugin(step: &StepStatus, seen: &Seen<'_>) -> Option<Problem> {
     let said = |said: &Option<crate::plugins::Said>| {
         said.as_ref().map(|said| said.reason.clone()).unwrap_or_default()
     };
+    if step.suspended {
+        let becomes = match on_error {
+            OnError::DeadLetter => "its events become dead letters",
+            OnError::Retry => "its events are tried again, then become dead letters",
+            OnError::Drop => "its events are dropped",
+            OnError::Pass => "its events go on without it",
+        };
+        let what = format!("plugin {plugin} is suspended by an operator ({place}): {becomes}");
+        let next = format!("let it go on: `stagewire plugin resume {plugin}`, or on the page Plugins");
+        return problem(Severity::Warning, "plugin_suspended", what, String::new(), next);
+    }
     if lately.failed > 0 {
         let traps = if lately.traps > 0 { "breaks" } else { "fails" };
         let (becomes, more) = match on_error {
@@ -542,6 +553,20 @@ mod tests {
     fn a_host_that_is_well_has_no_problem() {
         let kept = StepCounts { kept: 90, dropped: 10, ..StepCounts::default() };
         assert_eq!(Well::new().with_step(kept).problems(), []);
+    }
+
+    #[test]
+    fn a_suspended_plugin_is_told_with_what_becomes_of_its_events() {
+        let failed = StepCounts { failed: 3, ..StepCounts::default() };
+        let mut well = Well::new().with_step(failed);
+        well.steps[0].suspended = true;
+        let problems = well.problems();
+        assert_eq!(well.kinds(), ["plugin_suspended"]);
+        assert!(
+            problems[0].what.ends_with("(step 1 of route all): its events become dead letters"),
+            "{problems:?}"
+        );
+        assert!(problems[0].next.contains("stagewire plugin resume redact"), "{problems:?}");
     }
 
     #[test]

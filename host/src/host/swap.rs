@@ -152,6 +152,10 @@ pub struct Swapper {
     parts: Mutex<Parts>,
     status: RwLock<SwapStatus>,
     at_swap: ArcSwap<AtSwap>,
+    /// The lanes in force, for who looks at them while a swap is made.
+    open: ArcSwap<Vec<Lane>>,
+    /// One reload at a time: who is second finds what the first has read.
+    reloading: Mutex<()>,
     files: watch::Sender<Vec<WatchedFile>>,
     retiring: TaskTracker,
     drain_limit: Duration,
@@ -208,6 +212,8 @@ impl Swapper {
             }),
             status: RwLock::default(),
             at_swap: ArcSwap::from_pointee(AtSwap::nothing()),
+            open: ArcSwap::default(),
+            reloading: Mutex::default(),
             files: watch::Sender::default(),
             retiring: TaskTracker::new(),
             drain_limit: settings.host.drain_timeout.0,
@@ -220,15 +226,58 @@ impl Swapper {
     /// # Errors
     /// [`Refused`]; the last good snapshot then stays in force.
     pub async fn reload(self: &Arc<Self>) -> Result<u64, Refused> {
+        self.apart(Self::reload_blocking).await
+    }
+
+    /// The same where files have changed, unless somebody else has read them since.
+    ///
+    /// # Errors
+    /// [`Refused`]; the last good snapshot then stays in force.
+    pub async fn reload_changed(self: &Arc<Self>) -> Result<u64, Refused> {
+        self.apart(|this| {
+            let reloading = this.reloading.lock();
+            let in_force = this.in_force_as_on_disk();
+            drop(reloading);
+            in_force.map_or_else(|| this.reload_blocking(), Ok)
+        })
+        .await
+    }
+
+    /// The generation in force, where it is what the files say.
+    fn in_force_as_on_disk(&self) -> Option<u64> {
+        let status = self.status.read();
+        if status.refused.is_some() {
+            return None;
+        }
+        let generation = status.generation;
+        drop(status);
+        let read = self.files.borrow().clone();
+        read.iter().all(|file| WatchedFile::now(file.path.clone()) == *file).then_some(generation)
+    }
+
+    /// Compiling a plugin takes up to seconds, and reading files blocks.
+    async fn apart(
+        self: &Arc<Self>,
+        reload: impl FnOnce(&Self) -> Result<u64, Refused> + Send + 'static,
+    ) -> Result<u64, Refused> {
         let this = Arc::clone(self);
-        // Compiling a plugin takes up to seconds, and reading files blocks.
-        let swap = tokio::task::spawn_blocking(move || this.reload_blocking());
+        let swap = tokio::task::spawn_blocking(move || reload(&this));
         swap.await.unwrap_or_else(|error| {
             Err(Refused { problems: vec![format!("the reload ended early: {error}")] })
         })
     }
 
+    /// What is most likely not meant in the settings that are on disk. Blocks.
+    pub fn warnings(&self) -> Vec<String> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let loaded = config::load(&self.path, &environment);
+        let warnings = loaded.map(|loaded| loaded.warnings(self.metrics.types().as_ref()).to_strings());
+        // Faults are the reload's own matter.
+        warnings.unwrap_or_default()
+    }
+
     pub(super) fn reload_blocking(&self) -> Result<u64, Refused> {
+        let _one_at_a_time = self.reloading.lock();
         let started = Instant::now();
         let environment = |name: &str| std::env::var(name).ok();
         let outcome = match config::load(&self.path, &environment) {
@@ -289,6 +338,7 @@ impl Swapper {
             tracing::warn!("host: settings under `host` changed; they come into force at the next start");
         }
         let superfluous = parts.lanes.apply(plan);
+        self.open.store(Arc::new(parts.lanes.all().cloned().collect()));
         parts.workshop.adopt(&mut candidate, &settings);
         parts.settings.clone_from(&settings);
         parts.given = given;
@@ -531,9 +581,9 @@ impl Swapper {
         }
     }
 
-    /// The lanes in force.
-    pub fn lanes(&self) -> Vec<Lane> {
-        self.parts.lock().lanes.all().cloned().collect()
+    /// The lanes in force. Waits for no swap.
+    pub fn lanes(&self) -> Arc<Vec<Lane>> {
+        self.open.load_full()
     }
 
     /// How long an ending host may take to deliver what it has.

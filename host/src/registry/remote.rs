@@ -163,7 +163,7 @@ impl Remote {
         let short =
             |said: String| Trouble::new(Kind::Again, format!("{}: {said}", self.reference.registry()));
         while let Some(chunk) = stream.next().await {
-            let chunk = chunk.map_err(|error| short(crate::backends::innermost(&error)))?;
+            let chunk = chunk.map_err(|error| short(crate::causes::innermost(&error)))?;
             if (bytes.len() + chunk.len()) as u64 > *size {
                 return Err(short(format!("{wanted} has more than the {size} bytes that its manifest says")));
             }

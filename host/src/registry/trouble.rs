@@ -4,7 +4,7 @@ use oci_client::Reference;
 use oci_client::errors::{OciDistributionError as Error, OciEnvelope, OciErrorCode as Code};
 
 use super::access::Access;
-use crate::backends::{innermost, untrusted};
+use crate::causes::{innermost, untrusted};
 use crate::config::secrets;
 
 /// Why it did not.

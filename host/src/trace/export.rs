@@ -2,19 +2,26 @@
 //! bound, and are then left out and counted.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use async_trait::async_trait;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use bytes::Bytes;
 use opentelemetry::KeyValue;
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::tonic_types::metadata::MetadataMap;
-use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig};
+use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig, WithTonicConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
+use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 
 use super::otlp;
 use super::tracer::{Sampling, Tracer};
+use crate::causes::{innermost, untrusted};
 use crate::config::settings;
 use crate::telemetry::metrics::TraceMetrics;
 
@@ -48,7 +55,9 @@ pub struct Plan {
     protocol: settings::OtlpProtocol,
     /// `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` name the service.
     named: bool,
-    ca_file: Option<std::path::PathBuf>,
+    ca_file: Option<PathBuf>,
+    /// The host's own certificate and its key.
+    own: Option<(PathBuf, PathBuf)>,
     /// The collector speaks TLS.
     secured: bool,
 }
@@ -80,6 +89,14 @@ impl Plan {
                 ));
             }
         };
+        let own = |setting: &Option<PathBuf>, name| {
+            setting.clone().or_else(|| environment.exporter(name).map(PathBuf::from))
+        };
+        let own = match (own(&settings.certificate, "CLIENT_CERTIFICATE"), own(&settings.key, "CLIENT_KEY")) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err("host.tracing: certificate and key go together; give both".into()),
+        };
         let own_name = settings.resource.contains_key("service.name")
             || environment.get("OTEL_SERVICE_NAME").is_some()
             || environment
@@ -92,6 +109,7 @@ impl Plan {
             protocol,
             named: own_name,
             ca_file: settings.ca_file.clone().or_else(|| environment.exporter("CERTIFICATE").map(Into::into)),
+            own,
         }))
     }
 
@@ -100,13 +118,15 @@ impl Plan {
     /// # Errors
     /// Which setting the exporter does not take.
     pub fn start(self, place: &str, metrics: TraceMetrics) -> Result<(Tracer, Exporting), String> {
+        let cause = Cause::default();
         let mut exporter = match self.protocol {
             settings::OtlpProtocol::Grpc => self.grpc(),
-            settings::OtlpProtocol::Http => self.http(),
+            settings::OtlpProtocol::Http => self.http(cause.clone()),
         }?;
         exporter.set_resource(&self.resource());
         let tracer = Tracer::new(self.sampling, self.settings.queue.max(1), place, metrics);
-        let exporting = Exporter { tracer: tracer.clone(), client: exporter, failing: false };
+        let unnamed = self.secured && self.own.is_none();
+        let exporting = Exporter { tracer: tracer.clone(), client: exporter, cause, unnamed, failing: false };
         let task = tokio::spawn(exporting.run());
         Ok((tracer.clone(), Exporting { tracer, task }))
     }
@@ -119,12 +139,16 @@ impl Plan {
         builder.with_attributes(own.map(|(key, value)| KeyValue::new(key.clone(), value.clone()))).build()
     }
 
-    fn authority(&self) -> Result<Option<Vec<u8>>, String> {
-        let read = |file: &std::path::PathBuf| {
-            std::fs::read(file)
-                .map_err(|error| format!("host.tracing.ca_file: cannot read {}: {error}", file.display()))
+    fn authority(&self) -> Result<Option<Pem>, String> {
+        self.ca_file.as_ref().map(|file| read("ca_file", file)).transpose()
+    }
+
+    /// The host's own certificate and its key, as they stand in their files.
+    fn identity(&self) -> Result<Option<(Pem, Pem)>, String> {
+        let both = |(certificate, key): &(PathBuf, PathBuf)| {
+            Ok((read("certificate", certificate)?, read("key", key)?))
         };
-        self.ca_file.as_ref().map(read).transpose()
+        self.own.as_ref().map(both).transpose()
     }
 
     fn headers(&self) -> Result<HeaderMap, String> {
@@ -152,22 +176,37 @@ impl Plan {
             Some(pem) => tls.ca_certificate(Certificate::from_pem(pem)),
             None => tls.with_enabled_roots(),
         };
+        let tls = match self.identity()? {
+            Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+            None => tls,
+        };
         if self.secured {
             builder = builder.with_tls_config(tls);
         }
         builder.build().map_err(|error| format!("host.tracing: {error}"))
     }
 
-    fn http(&self) -> Result<SpanExporter, String> {
+    fn http(&self, cause: Cause) -> Result<SpanExporter, String> {
         let mut client = reqwest::Client::builder();
         if let Some(timeout) = self.settings.timeout {
             client = client.timeout(timeout.0);
         }
         if let Some(pem) = self.authority()? {
             let read = reqwest::Certificate::from_pem_bundle(&pem);
-            client = client.tls_certs_merge(read.map_err(|error| format!("host.tracing.ca_file: {error}"))?);
+            client = client.tls_certs_only(read.map_err(|error| format!("host.tracing.ca_file: {error}"))?);
         }
-        let client = client.build().map_err(|error| format!("host.tracing: {error}"))?;
+        if let Some((mut certificate, key)) = self.identity()? {
+            // One after the other, whether the first ends with a line or not.
+            certificate.push(b'\n');
+            certificate.extend(key);
+            let identity = reqwest::Identity::from_pem(&certificate);
+            client = client.identity(
+                identity
+                    .map_err(|error| format!("host.tracing.certificate and key: {}", innermost(&error)))?,
+            );
+        }
+        let client = client.build().map_err(|error| format!("host.tracing: {}", innermost(&error)))?;
+        let client = Outspoken { client, cause };
         let text = |(name, value): (&String, &String)| (name.clone(), value.clone());
         self.headers()?;
         let headers: HashMap<_, _> = self.settings.headers.iter().map(text).collect();
@@ -183,6 +222,59 @@ impl Plan {
             .build()
             .map_err(|error| format!("host.tracing: {error}"))
     }
+}
+
+/// What stands in a PEM file.
+type Pem = Vec<u8>;
+
+fn read(key: &str, file: &Path) -> Result<Pem, String> {
+    std::fs::read(file)
+        .map_err(|error| format!("host.tracing.{key}: cannot read {}: {error}", file.display()))
+}
+
+/// Why the last request of OTLP over HTTP could not be sent.
+type Cause = Arc<Mutex<Option<String>>>;
+
+/// A client that notes why a request could not be sent: its exporter says no more of it than "network error".
+#[derive(Clone, Debug)]
+struct Outspoken {
+    client: reqwest::Client,
+    cause: Cause,
+}
+
+#[async_trait]
+impl HttpClient for Outspoken {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let answer = self.client.send_bytes(request).await;
+        *self.cause.lock() = answer.as_ref().err().map(|error| innermost(error.as_ref()));
+        answer
+    }
+}
+
+/// What the exporter says, without its own name and without saying the same twice.
+fn plain(error: &str) -> String {
+    let of_grpc = error.rsplit_once("gRPC code: ").map(|(_, rest)| rest);
+    let text = match of_grpc.map(|rest| rest.split_once("transport error: ")) {
+        None => error,
+        Some(Some((_, cause))) => cause,
+        Some(None) => return format!("the collector answered {}", of_grpc.unwrap_or_default()),
+    };
+    // rustls leads to its manual.
+    let text = text.split(": https://").next().unwrap_or(text);
+    let mut parts: Vec<&str> = text.split(": ").collect();
+    parts.dedup();
+    let (first, second) = parts.split_at(parts.len() / 2);
+    if first == second { first.join(": ") } else { parts.join(": ") }
+}
+
+/// What to do where spans cannot be exported for that reason; `unnamed` where the collector speaks TLS and is shown no certificate.
+fn mend(why: &str, unnamed: bool) -> &'static str {
+    // A server says only after the handshake that it misses something, or just goes away.
+    let signs = ["certificaterequired", "close_notify", "broken pipe", "reset"];
+    let goes = unnamed && signs.iter().any(|sign| why.to_lowercase().contains(sign));
+    let own =
+        goes.then_some("if it asks its clients for a certificate, set host.tracing.certificate and key");
+    untrusted(why).or(own).unwrap_or("check host.tracing.endpoint")
 }
 
 /// An endpoint without a path is a collector's; one with a path is meant as it is.
@@ -244,6 +336,9 @@ impl Exporting {
 struct Exporter {
     tracer: Tracer,
     client: SpanExporter,
+    cause: Cause,
+    /// The collector speaks TLS, and is shown no certificate.
+    unnamed: bool,
     /// The last batch was not taken.
     failing: bool,
 }
@@ -277,10 +372,11 @@ impl Exporter {
             }
             Err(error) => {
                 metrics.dropped_by_collector.inc_by(count);
+                let cause = self.cause.lock().take();
                 if !std::mem::replace(&mut self.failing, true) {
-                    tracing::warn!(
-                        "spans cannot be exported, they are left out: {error}; check host.tracing.endpoint"
-                    );
+                    let why = cause.unwrap_or_else(|| plain(&error.to_string()));
+                    let mend = mend(&why, self.unnamed);
+                    tracing::warn!("spans cannot be exported, they are left out: {why}; {mend}");
                 }
             }
         }
@@ -343,6 +439,26 @@ mod tests {
         assert!(with("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json").contains("write grpc or http/protobuf"));
         assert!(with("OTEL_TRACES_SAMPLER_ARG", "7").contains("from 0 to 1"));
         assert!(with("OTEL_TRACES_SAMPLER", "often").contains("\"often\""));
+    }
+
+    #[test]
+    fn why_spans_do_not_get_there_is_said_plainly() {
+        let grpc = |cause: &str| plain(&format!("Operation failed: T export failed with gRPC code: {cause}"));
+        let refused =
+            "Unavailable: transport error: tcp connect error: tcp connect error: Connection refused";
+        assert_eq!(grpc(refused), "tcp connect error: Connection refused");
+        let unknown = "invalid peer certificate: UnknownIssuer";
+        assert_eq!(grpc(&format!("Unavailable: transport error: {unknown}: {unknown}")), unknown);
+        assert_eq!(mend(unknown, true), "set ca_file to the authority that signed it");
+        let gone = grpc("Unknown: transport error: closed without close_notify: https://docs.rs/rustls");
+        assert_eq!(gone, "closed without close_notify");
+        assert!(mend(&gone, true).ends_with("set host.tracing.certificate and key"));
+        assert_eq!(mend(&gone, false), "check host.tracing.endpoint");
+        assert_eq!(grpc("PermissionDenied"), "the collector answered PermissionDenied");
+        assert_eq!(
+            plain("HTTP export failed with status code: 401"),
+            "HTTP export failed with status code: 401"
+        );
     }
 
     #[test]

@@ -1,11 +1,12 @@
 """An OTLP receiver: takes traces by gRPC and by HTTP, and writes each span as a line of JSON.
 
-    collector.py GRPC_PORT HTTP_PORT FILE
+    collector.py GRPC_PORT HTTP_PORT FILE [CERTIFICATE KEY [AUTHORITY]]
 
-The messages are those of the package `opentelemetry-proto`, the gRPC server is `grpcio`'s: nothing here is the host's own.
+With a certificate both speak TLS; with an authority clients must bring a certificate that it has signed. The messages are those of the package `opentelemetry-proto`, the gRPC server is `grpcio`'s: nothing here is the host's own.
 """
 
 import json
+import ssl
 import sys
 import threading
 from concurrent import futures
@@ -83,12 +84,44 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        # A client that does not trust the certificate, or has none, is let go of.
+        pass
+
+
+def read(file):
+    with open(file, "rb") as opened:
+        return opened.read()
+
+
+def grpc_credentials(certificate, key, authority=None):
+    pair = [(read(key), read(certificate))]
+    return grpc.ssl_server_credentials(pair, authority and read(authority), require_client_auth=authority is not None)
+
+
+def http_context(certificate, key, authority=None):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    if authority:
+        context.load_verify_locations(authority)
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def main():
+    grpc_port, http_port, _, *tls = sys.argv[1:]
     server = grpc.server(futures.ThreadPoolExecutor(max_workers=2))
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
-    server.add_insecure_port(f"127.0.0.1:{sys.argv[1]}")
+    web = Server(("127.0.0.1", int(http_port)), Handler)
+    if tls:
+        server.add_secure_port(f"127.0.0.1:{grpc_port}", grpc_credentials(*tls))
+        # The handshake is the matter of the connection's own thread.
+        web.socket = http_context(*tls).wrap_socket(web.socket, server_side=True, do_handshake_on_connect=False)
+    else:
+        server.add_insecure_port(f"127.0.0.1:{grpc_port}")
     server.start()
-    ThreadingHTTPServer(("127.0.0.1", int(sys.argv[2])), Handler).serve_forever()
+    web.serve_forever()
 
 
 main()

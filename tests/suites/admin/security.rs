@@ -190,6 +190,165 @@ async fn paths_are_taken_as_they_are_written() {
     assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET")));
 }
 
+/// Writes that, and gives the status of the answer; none where the connection is cut off without one.
+async fn raw(host: &Host, request: &str) -> Option<u16> {
+    let mut connection = Connection::open(host.admin_address()).await.expect("it listens");
+    connection.write(request.as_bytes()).await.expect("it reads");
+    let answer = tokio::time::timeout(PATIENCE, connection.read()).await.expect("it is answered or cut off");
+    answer.ok().map(|answer| answer.status)
+}
+
+/// RFC 9112, 11.2: two that read the length of a request otherwise can be played off against each other.
+#[tokio::test]
+async fn requests_of_doubtful_form_are_refused() {
+    let host = Host::with(SETTINGS).start().await;
+    let address = host.admin_address();
+    let post = format!("POST /api/v1/settings/validate HTTP/1.1\r\nhost: {address}\r\n");
+    let requests = [
+        format!("{post}content-length: 4\r\ncontent-length: 5\r\n\r\n#abcd"),
+        format!("{post}content-length: +4\r\n\r\n#abc"),
+        format!("{post}content-length: 4, 5\r\n\r\n#abcd"),
+        format!("{post}transfer-encoding: identity\r\n\r\n"),
+        format!("{post}transfer-encoding: chunked, xchunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}transfer-encoding : chunked\r\n\r\n0\r\n\r\n"),
+        format!("{post}transfer-encoding: chunked\r\n\r\nfffffffffffffffff\r\n#\r\n0\r\n\r\n"),
+        format!("{post}transfer-encoding: chunked\r\n\r\nx\r\n#\r\n0\r\n\r\n"),
+        format!("{post}x-folded: one\r\n two\r\ncontent-length: 0\r\n\r\n"),
+        format!("{post}host: {address}\r\ncontent-length: 0\r\n\r\n"),
+        "GET /livez HTTP/1.1\r\n\r\n".to_owned(),
+        format!("GET  /livez HTTP/1.1\r\nhost: {address}\r\n\r\n"),
+        format!("GET /livez HTTP/9.9\r\nhost: {address}\r\n\r\n"),
+        format!("GET /livez HTTP/1.1\r\nhost: {address}\r\nx: a\0b\r\n\r\n"),
+    ];
+    let told = |host: &Host| {
+        let log = host.log();
+        log.matches("an admin connection was cut off").count() + refusals(host, &["\"status\":400"])
+    };
+    for (index, request) in requests.iter().enumerate() {
+        let status = raw(&host, request).await;
+        assert!(matches!(status, None | Some(400)), "{request:?}: {status:?}");
+        let what = format!("{request:?} is logged");
+        until_true(&what, PATIENCE, async || told(&host) > index).await;
+    }
+    let most = format!("GET /livez HTTP/1.1\r\nhost: {address}\r\nx-large: {}\r\n\r\n", "x".repeat(1 << 20));
+    assert!(matches!(raw(&host, &most).await, None | Some(431)));
+    until_true("it is logged", PATIENCE, async || told(&host) > requests.len()).await;
+    assert_eq!(ask(&host, "GET", "/livez", None, b"").await.status, 200, "the next one is answered");
+}
+
+/// Of a length and chunks the chunks hold; what stands behind their end is a request of its own, with no more rights.
+#[tokio::test]
+async fn what_hides_behind_a_request_has_not_its_token() {
+    let host = guarded().await;
+    let (address, hidden) = (host.admin_address(), "POST /api/v1/reload HTTP/1.1");
+    let request = format!(
+        "POST /api/v1/settings/validate HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {OPERATE}\r\n\
+         content-length: 6\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n{hidden}\r\nhost: {address}\r\n\r\n"
+    );
+    let mut connection = Connection::open(address).await.expect("it listens");
+    connection.write(request.as_bytes()).await.expect("it reads");
+    let first = connection.read().await.expect("it is answered");
+    assert!(matches!(first.status, 200 | 400), "{}", first.text());
+    let second = tokio::time::timeout(PATIENCE, connection.read()).await.expect("it is answered or cut off");
+    if let Ok(second) = second {
+        assert_eq!(second.status, 401, "{}", second.text());
+        assert_eq!(refusals(&host, &["\"status\":401", "/api/v1/reload"]), 1);
+    }
+    assert_eq!(host.log().matches("snapshot in force").count(), 1, "nothing was read again");
+}
+
+#[tokio::test]
+async fn methods_that_nothing_understands_are_refused_and_nothing_is_echoed() {
+    let host = guarded().await;
+    let bearer = format!("Bearer {OPERATE}");
+    let headers =
+        [("authorization", bearer.as_str()), ("x-canary", "sings"), ("origin", "https://evil.example")];
+    for method in ["TRACE", "TRACK", "OPTIONS", "PUT", "PATCH", "DELETE", "PROPFIND"] {
+        for path in ["/", "/livez", "/api/v1/status", "/api/v1/reload"] {
+            let answer = wire::send(host.admin_address(), method, path, &headers[..2], b"").await;
+            let answer = answer.expect("it answers");
+            assert_eq!(answer.status, 405, "{method} {path}: {}", answer.text());
+            assert!(!answer.text().contains("sings"), "{method} {path} is echoed");
+            let preflight = wire::send(host.admin_address(), method, path, &headers, b"").await;
+            let preflight = preflight.expect("it answers");
+            assert_eq!(preflight.status, 403, "{method} {path}: {}", preflight.text());
+            for answer in [answer, preflight] {
+                let allowed = answer.headers.iter().find(|(name, _)| name.starts_with("access-control-"));
+                assert_eq!(allowed, None, "{method} {path}");
+            }
+        }
+        assert_eq!(refusals(&host, &["\"status\":405", &format!("\"{method}\"")]), 4, "{}", host.log());
+    }
+    assert_ne!(raw(&host, "CONNECT 127.0.0.1:22 HTTP/1.1\r\nhost: 127.0.0.1:22\r\n\r\n").await, Some(200));
+}
+
+/// Whatever is answered: in nobody's frame, no script or style but the listener's own files, no cookie, nothing kept.
+#[tokio::test]
+async fn every_answer_forbids_what_pages_could_do_with_it() {
+    let host = guarded().await;
+    for (path, token) in [
+        ("/", None),
+        ("/dashboard/shell.js", None),
+        ("/livez", None),
+        ("/metrics", Some(READ)),
+        ("/api/v1/status", Some(READ)),
+        ("/api/v1/status", None),
+        ("/nowhere", Some(READ)),
+    ] {
+        let answer = ask(&host, "GET", path, token, b"").await;
+        let header = |name: &str| answer.header(name).unwrap_or_default().to_owned();
+        let policy = header("content-security-policy");
+        for part in ["default-src 'none'", "frame-ancestors 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert!(!policy.contains("unsafe") && !policy.contains('*') && !policy.contains("http"), "{policy}");
+        assert_eq!(header("x-frame-options"), "DENY", "{path}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin", "{path}");
+        assert!(["no-store", "no-cache"].contains(&header("cache-control").as_str()), "{path}");
+        for absent in ["set-cookie", "server", "x-powered-by", "access-control-allow-origin"] {
+            assert_eq!(answer.header(absent), None, "{path}: {absent}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn http_2_is_let_in_by_the_same_rules() {
+    let host = Host::with(SETTINGS).admin(&tokens()).admin("max_body: 10KiB").start().await;
+    let large = host.data().with_extension("large");
+    std::fs::write(&large, vec![b'#'; 10 * 1024 + 1]).expect("it can be written");
+    let large = format!("@{}", large.display());
+    let (read, operate) =
+        (format!("authorization: Bearer {READ}"), format!("authorization: Bearer {OPERATE}"));
+    let validate = "/api/v1/settings/validate";
+    for (path, arguments, expected) in [
+        ("/livez", &[][..], "200 2"),
+        ("/api/v1/status", &[], "401 2"),
+        ("/api/v1/status", &["--header", &read], "200 2"),
+        ("/api/v1/status", &["--header", &read, "--header", "host: evil.example:8081"], "421 2"),
+        ("/api/v1/reload", &["--header", &read, "--request", "POST"], "403 2"),
+        (
+            "/api/v1/reload",
+            &["--header", &operate, "--header", "origin: https://evil.example", "--request", "POST"],
+            "403 2",
+        ),
+        ("/api//v1/status", &["--header", &read, "--path-as-is"], "404 2"),
+        (validate, &["--header", &operate, "--data-binary", &large], "413 2"),
+        ("/api/v1/status", &["--header", &operate, "--request", "TRACE"], "405 2"),
+    ] {
+        let mut command = Command::new("curl");
+        command.args(["--silent", "--max-time", "20", "--http2-prior-knowledge", "--output", "/dev/null"]);
+        command.args(["--write-out", "%{http_code} %{http_version}"]).args(arguments);
+        let answer = command.arg(format!("http://{}{path}", host.admin_address())).output().await;
+        let answer = answer.expect("curl is installed (cargo xtask setup)");
+        assert_eq!(String::from_utf8_lossy(&answer.stdout), expected, "{path} {arguments:?}");
+        let (status, _) = expected.split_once(' ').expect("a status");
+        let refused = refusals(&host, &[&format!("\"status\":{status}"), &format!("\"path\":\"{path}\"")]);
+        assert_eq!(refused == 0, status == "200", "{path} {arguments:?}: {}", host.log());
+    }
+    assert_eq!(host.log().matches("snapshot in force").count(), 1, "nothing was read again");
+}
+
 #[tokio::test]
 async fn slow_clients_are_cut_off_and_hold_up_nobody_for_long() {
     let host = Host::with(SETTINGS).admin("read_timeout: 500ms, max_connections: 4").start().await;

@@ -1,36 +1,19 @@
-// What is wrong with the page for people who see little, use a keyboard, or listen; by the rules of WCAG 2.2 that a program can check.
-// The body of a function: it returns a list of sentences, empty if all is well.
+// What is wrong with the page for people who see little, use a keyboard, or listen: the rules of WCAG 2.2 that a program can check
+// and that axe-core has not, or takes less strictly. The body of a function: it returns a list of sentences, empty if all is well.
 
 const faults = [];
 const fault = (rule, element, more = "") => faults.push(`${rule}: ${element.outerHTML.slice(0, 140)} ${more}`.trim());
 const all = (selector) => [...document.querySelectorAll(selector)].filter((one) => one.checkVisibility({ visibilityProperty: true }));
 
-// 3.1.1, 2.4.2, 2.4.1
-if (!document.documentElement.lang) faults.push("the page has no language");
-if (!document.title.trim()) faults.push("the page has no title");
-for (const [landmark, count] of [["main", 1], ["nav", 1], ["header.bar", 1]]) {
-  if (all(landmark).length !== count) faults.push(`there is not ${count} ${landmark}`);
-}
-
-// 1.3.1: one first heading, and no level is left out
-const levels = all("h1, h2, h3, h4, h5, h6").map((one) => [Number(one.tagName[1]), one]);
-if (levels.filter(([level]) => level === 1).length !== 1) faults.push("there is not one h1");
-levels.reduce((before, [level, heading]) => {
-  if (level > before + 1) fault("a heading leaves a level out", heading);
-  return level;
-}, 0);
-
-// 1.3.1: tables and lists say what they are
+// 1.3.1: tables say what they are, and pictures are told of or hidden
 for (const table of all("table")) if (!table.caption?.innerText.trim()) fault("a table has no caption", table);
 for (const head of all("th")) if (!head.scope) fault("a head of a column has no scope", head);
-for (const item of all("li")) if (!["UL", "OL"].includes(item.parentElement.tagName)) fault("an item is in no list", item);
 for (const picture of all("svg, img")) {
   const told = picture.getAttribute("aria-hidden") === "true" || (picture.getAttribute("role") === "img" && picture.ariaLabel) || picture.alt;
   if (!told) fault("a picture is neither told of nor hidden", picture);
 }
 
-// 4.1.2: fields have labels, ids are unique, references lead somewhere
-for (const field of all("input, select, textarea")) if (!field.labels?.length && !field.ariaLabel) fault("a field has no label", field);
+// 4.1.2: ids are unique, and references lead somewhere
 const ids = [...document.querySelectorAll("[id]")].map(({ id }) => id);
 for (const id of new Set(ids.filter((id, index) => ids.indexOf(id) !== index))) faults.push(`the id ${id} is there twice`);
 for (const name of ["aria-labelledby", "aria-describedby", "aria-controls"]) {
@@ -38,9 +21,8 @@ for (const name of ["aria-labelledby", "aria-describedby", "aria-controls"]) {
     for (const id of one.getAttribute(name).split(/\s+/)) if (!document.getElementById(id)) fault(`${name} leads nowhere`, one);
   }
 }
-for (const one of all("[tabindex]")) if (one.tabIndex > 0) fault("a control jumps the order", one);
 
-// 2.5.8: controls that stand by themselves are at least 24 by 24 pixels
+// 2.5.8: controls that stand by themselves are at least 24 by 24 pixels, however far the next one is
 for (const control of all("button, select, input, nav a, summary")) {
   const { width, height } = control.getBoundingClientRect();
   const small = control.type === "checkbox" ? 18 : 24;
@@ -50,7 +32,7 @@ for (const control of all("button, select, input, nav a, summary")) {
 // 1.4.10: nothing is beside the page
 if (document.documentElement.scrollWidth > innerWidth) faults.push(`the page is ${document.documentElement.scrollWidth - innerWidth} pixels too wide`);
 
-// 1.4.3: 4.5 to 1, or 3 to 1 for large text. A canvas knows every notation of a colour.
+// 1.4.11: the edges of controls, 3 to 1. A canvas knows every notation of a colour.
 const canvas = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
 const channels = (color) => {
   canvas.clearRect(0, 0, 1, 1);
@@ -73,8 +55,15 @@ const contrast = (a, b) => {
   const [light, dark] = [luminance(a), luminance(b)].sort((x, y) => y - x);
   return (light + 0.05) / (dark + 0.05);
 };
+for (const control of all("button, select, input:not([type=checkbox]), textarea")) {
+  const style = getComputedStyle(control);
+  const behind = ground(control.parentElement);
+  const edge = contrast(over(channels(style.borderTopColor), behind), behind);
+  if (edge < 3 && !control.disabled) fault(`the edge's contrast is ${edge.toFixed(2)}`, control);
+}
+
+// 1.4.3: 4.5 to 1, or 3 to 1 for large text. axe-core leaves text over a picture open, which here is one of lines.
 const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-let measured = 0;
 while (texts.nextNode()) {
   const element = texts.currentNode.parentElement;
   if (!texts.currentNode.data.trim() || !element.checkVisibility({ visibilityProperty: true }) || element.closest(":disabled, .hidden, .skip:not(:focus)")) continue;
@@ -83,17 +72,7 @@ while (texts.nextNode()) {
   const ratio = contrast(over(channels(style.color), behind), behind);
   const size = parseFloat(style.fontSize);
   const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-  measured += 1;
   if (ratio < (large ? 3 : 4.5)) fault(`contrast ${ratio.toFixed(2)}`, element);
-}
-if (measured < 12) faults.push(`only ${measured} texts were found: is the page there?`);
-
-// 1.4.11: the edges of controls, 3 to 1
-for (const control of all("button, select, input:not([type=checkbox]), textarea")) {
-  const style = getComputedStyle(control);
-  const behind = ground(control.parentElement);
-  const edge = contrast(over(channels(style.borderTopColor), behind), behind);
-  if (edge < 3 && !control.disabled) fault(`the edge's contrast is ${edge.toFixed(2)}`, control);
 }
 
 return faults;

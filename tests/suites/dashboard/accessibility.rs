@@ -1,11 +1,21 @@
 //! Whether a page can be used by people who see little, use a keyboard, or listen.
 
 use serde_json::Value;
-use stagewire_tests::Browser;
 use stagewire_tests::browser::key;
+use stagewire_tests::{Browser, places};
 
-/// Rules that look at the page as it is laid out.
+/// Rules that axe-core has not; they look at the page as it is laid out.
 const RULES: &str = include_str!("accessibility.js");
+
+/// Everything that axe-core finds against WCAG 2.2, A and AA, or against good practice, and what it leaves to be looked at, but for
+/// the contrast of text over pictures, which is a rule of ours.
+const JUDGED: &str = "
+const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+const { violations, incomplete, passes } = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
+const doubtful = incomplete.filter(({ id }) => id !== 'color-contrast');
+const tell = ({ id, impact, nodes }) => nodes.map(({ target, html, failureSummary, any }) =>
+    `${id} (${impact}) at ${target.join(' ')}: ${html.slice(0, 140)}: ${failureSummary || any.map(({ message }) => message).join()}`);
+return { faults: [...violations, ...doubtful].flatMap(tell), passes: passes.map(({ id }) => id) };";
 
 /// What the focus is on: its place among all elements, its words, and whether it can be seen.
 const FOCUSED: &str = "const one = document.activeElement;
@@ -36,10 +46,29 @@ const NAMED: [&str; 10] = [
     "heading",
 ];
 
+/// What axe-core finds, and the rules that it has looked into.
+#[derive(serde::Deserialize)]
+pub(super) struct Judgement {
+    pub(super) faults: Vec<String>,
+    passes: Vec<String>,
+}
+
+/// Has the page judged by axe-core.
+pub(super) async fn judged(browser: &Browser) -> Judgement {
+    if browser.script("return typeof axe === 'undefined'", &[]).await == true {
+        let axe = std::fs::read_to_string(places::axe()).expect("axe-core can be read");
+        browser.script(&axe, &[]).await;
+    }
+    let judgement = browser.script(&format!("return (async () => {{ {JUDGED} }})()"), &[]).await;
+    serde_json::from_value(judgement).expect("a judgement")
+}
+
 /// Fails with every fault at once.
 pub(super) async fn check(browser: &Browser, page: &str) {
-    let faults = browser.script(RULES, &[]).await;
-    let mut faults: Vec<String> = serde_json::from_value(faults).expect("a list of sentences");
+    let Judgement { mut faults, passes } = judged(browser).await;
+    assert!(passes.iter().any(|rule| rule == "color-contrast"), "{page}: {passes:?}");
+    let own = browser.script(RULES, &[]).await;
+    faults.extend(serde_json::from_value::<Vec<String>>(own).expect("a list of sentences"));
     let nameless = |(role, name): &(String, String)| NAMED.contains(&role.as_str()) && name.is_empty();
     let told = browser.accessible().await;
     assert!(told.len() > 20, "{page}: {told:?}");

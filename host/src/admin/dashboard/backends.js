@@ -25,8 +25,8 @@ const known = (n) => (n === null ? "not known" : count(n));
 const consumers = (all) =>
   table("Consumers, as the broker says", CONSUMERS, all.map(({ name, lag, pending, at_ms: at, error }) => ({
     key: name,
-    cells: [name, error ? "" : known(lag), error ? "" : known(pending), error ? h("span", { class: "bad" }, error) : `${ago(at)} ago`],
-  })), { class: "rows" });
+    cells: [name, error ? "not known" : known(lag), error ? "not known" : known(pending), error ? health("warn", error) : `${ago(at)} ago`],
+  })), { class: "rows snug" });
 
 function card(lane) {
   const { name, address, breaker, error, since_ms: since, queued, overflow_bytes: overflow, full, delivered, retries, dead, waits_ms: waits, publish_ms: takes } = lane;
@@ -44,7 +44,7 @@ function card(lane) {
   error && h("div", { class: `notice ${kind === "ok" ? "warn" : kind}` }, h("pre", null, error)),
   figures([
     ["Delivered", perSecond(metrics.rate("stagewire_events_published_total", { backend: name }))],
-    ["Latency, median", latency(name, 0.5)], ["95 of 100", latency(name, 0.95)], ["99 of 100", latency(name, 0.99)],
+    ["Latency p50", latency(name, 0.5)], ["Latency p95", latency(name, 0.95)], ["Latency p99", latency(name, 0.99)],
     given(takes) && ["A batch takes", seconds(takes / 1000)],
     ["Queued", count(queued)], given(waits) && ["The oldest waits", seconds(waits / 1000), waits > LONG_MS ? "warn" : null], ["Overflow", [bytes(overflow), full && ", full"], more(overflow)],
     ["Breaker", BREAKER[breaker] || breaker, breaker === "closed" ? null : "warn"],

@@ -45,9 +45,8 @@ export function chart(title, lines, unit = "") {
   const covers = (points.length * interval_ms) / 1000;
   const words = each.map(({ label, series }) => summary(label, series.points, unit, span(covers))).join("; ");
   return h("figure", { class: "chart" },
-    h("figcaption", null, h("span", { class: "title" }, title), each.length > 1 && h("span", { class: "legend" }, each.map(({ label, kind }) => h("span", { class: kind }, label)))),
+    h("figcaption", null, h("span", { class: "title" }, `${title}, 0 to ${rate(top)}${unit}`), each.length > 1 && h("span", { class: "legend" }, each.map(({ label, kind }) => h("span", { class: kind }, label)))),
     h("div", { class: "plot" },
-      h("span", { class: "top", "aria-hidden": "true" }, `${rate(top)}${unit}`),
       points.length < 2
         ? h("p", { class: "quiet" }, "Waiting for a second point.")
         : svg("svg", { viewBox: `0 0 ${WIDTH} 96`, preserveAspectRatio: "none", role: "img", "aria-label": `${title}. ${words}` },

@@ -25,9 +25,13 @@ const stage = (id, title, nodes, more) =>
 
 const big = (n) => h("span", { class: "rate" }, perSecond(n));
 
+/** An address that breaks between its parts. */
+const breakable = (address) => address.split(/(?<=[/@])(?=[^/])/).map((part, index) => [index > 0 && h("wbr"), part]);
+
 /** How a lane is, as one word. */
-export function laneHealth({ state, breaker, full, paused, error }) {
+export function laneHealth({ state, breaker, full, paused, emptying, error }) {
   if (paused || state === "paused") return ["idle", "paused"];
+  if (emptying) return ["idle", "draining"];
   if (breaker === "open") return ["bad", "breaker open"];
   if (state === "down") return ["bad", "down"];
   if (state === "connecting") return ["warn", "connecting"];
@@ -80,14 +84,14 @@ function routeNode({ name, rate: matched }, { steps }) {
     own.length > 0 && h("ol", { class: "steps", "aria-label": `Steps of ${name}` }, own.map(stepNode)));
 }
 
-function stepNode({ route, step, plugin, digest: version, shadow, canary }) {
+function stepNode({ route, step, plugin, digest: version, suspended, shadow, canary }) {
   // A candidate beside the step counts under the same route and place.
   const labels = { route, step, plugin };
   const [kept, dropped, failed] = ["plugin_kept", "plugin_dropped", "plugin_failed"].map((name) => rate(name, labels));
-  const kind = failed > 0 ? "bad" : moving((kept || 0) + (dropped || 0));
+  const kind = failed > 0 ? "bad" : suspended ? "warn" : moving((kept || 0) + (dropped || 0));
   return node(`step-${route}-${step}`, kind, plugin, "#/plugins",
     h("span", { title: version, class: "quiet" }, digest(version).slice(0, 8)),
-    [big(kept), " kept"], dropped > 0 && `${perSecond(dropped)} dropped`, failed > 0 && health("bad", `${perSecond(failed)} fail`),
+    suspended && health("warn", "suspended"), [big(kept), kept !== undefined && " kept"], dropped > 0 && `${perSecond(dropped)} dropped`, failed > 0 && health("bad", `${perSecond(failed)} fail`),
     shadow && `shadow ${shadow.plugin}: ${count(shadow.differed)} differ`, canary && `canary ${canary.plugin}: ${canary.percent} %`);
 }
 
@@ -108,8 +112,9 @@ function lane(one) {
 function backend(one) {
   const [kind, word] = laneHealth(one);
   const p99 = metrics.quantile("stagewire_publish_latency_seconds", { backend: one.name }, 0.99);
-  return node(`backend-${one.name}`, kind, h("span", { class: "address", title: one.address }, one.address), null,
-    health(kind, word), [big(rate("events_published", { backend: one.name })), ` · p99 ${seconds(p99)}`]);
+  return node(`backend-${one.name}`, kind, h("span", { class: "address", title: one.address }, breakable(one.address)), null,
+    health(kind, word), [big(rate("events_published", { backend: one.name })), p99 !== undefined && ` · p99 ${seconds(p99)}`],
+    ...(one.consumers || []).map(({ name, lag, error }) => (error ? health("warn", `${name}: not known`) : lag > 0 && `${name} is ${count(lag)} behind`)));
 }
 
 /** Which nodes a line connects, how much goes along it, and how well. */

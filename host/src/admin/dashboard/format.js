@@ -8,7 +8,8 @@ export const rate = (n) => {
   if (n === undefined || n === null || Number.isNaN(n)) return "–";
   return n > 0 && n < 10 ? fine.format(n) : whole.format(n);
 };
-export const perSecond = (n) => `${rate(n)}/s`;
+/** Two looks make a rate: after the first there is none. */
+export const perSecond = (n) => (n === undefined || Number.isNaN(n) ? "measuring…" : `${rate(n)}/s`);
 
 export function bytes(n) {
   if (n === undefined || n === null) return "–";

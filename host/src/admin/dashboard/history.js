@@ -34,7 +34,7 @@ export function note(status) {
   };
   own.end_ms = Date.now();
   add("received", received);
-  add("dropped", dropped());
+  add("dropped", metrics.dropped());
   add("unsettled", status.journal.unsettled);
   for (const { name, queued } of status.lanes) {
     add(`published/${name}`, metrics.rate("stagewire_events_published_total", { backend: name }));
@@ -42,12 +42,6 @@ export function note(status) {
     add(`queued/${name}`, queued);
   }
 }
-
-/** Dropped by rule or by a plugin, each second. */
-export const dropped = () => {
-  const parts = ["stagewire_events_dropped_total", "stagewire_plugin_dropped_total"].map((name) => metrics.rate(name));
-  return parts.every((part) => part === undefined) ? undefined : parts.reduce((all, part) => all + (part || 0), 0);
-};
 
 /** Points of a series, oldest first, and what they cover. */
 export function series(name) {

@@ -40,8 +40,8 @@ function letter(one) {
       h("div", { class: "buttons" }, button("Retry", "retry", { "data-id": id, "aria-label": `Retry letter ${id}` }), button("Drop", "drop", { "data-id": id, "aria-label": `Drop letter ${id}` }))),
     h("details", null, h("summary", null, "Inspect"),
       figures([["Number", id], ["First tried", moment(first)], ["Given up", moment(at)], place.digest && ["Plugin version", h("code", null, place.digest)]]),
-      h("pre", { tabindex: "0", "aria-label": "Attributes" }, JSON.stringify(attributes, null, 2)),
-      shown !== undefined && h("details", null, h("summary", null, "Show the data"), h("pre", { tabindex: "0", "aria-label": "Data" }, shown))));
+      h("pre", { role: "group", tabindex: "0", "aria-label": "Attributes" }, JSON.stringify(attributes, null, 2)),
+      shown !== undefined && h("details", null, h("summary", null, "Show the data"), h("pre", { role: "group", tabindex: "0", "aria-label": "Data" }, shown))));
 }
 
 const filters = () =>

@@ -10,6 +10,17 @@ const ESCAPED = { "\\n": "\n", '\\"': '"', "\\\\": "\\" };
 
 const samples = [];
 
+/** The host's own rates, for a page that has no two samples yet. */
+let hosts = null;
+const OF_HOST = {
+  stagewire_events_received_total: (rates) => rates.received,
+  stagewire_events_refused_total: (rates) => rates.refused,
+  stagewire_events_unmatched_total: (rates) => rates.unmatched,
+  stagewire_events_published_total: (rates, { backend }) => (backend ? rates.lanes[backend]?.published : rates.published),
+  stagewire_publish_failures_total: (rates, { backend }) => (backend ? rates.lanes[backend]?.failures : rates.failures),
+  stagewire_route_matches_total: (rates, { route }) => rates.routes[route],
+};
+
 /** OpenMetrics text as name → [{ labels, value }]. */
 export function parse(text) {
   const found = new Map();
@@ -26,7 +37,9 @@ export function parse(text) {
   return found;
 }
 
-export function note(text, at = Date.now()) {
+export function note(text, rates, at = Date.now()) {
+  // A host that has just started has none either.
+  hosts = rates?.seconds ? rates : null;
   const sample = { at, found: parse(text) };
   const before = samples.at(-1);
   // Another process of the host counts from nothing.
@@ -44,12 +57,18 @@ const sum = (sample, name, labels) => matching(sample, name, labels).reduce((all
 /** The value now, of all samples of that name with these labels. */
 export const now = (name, labels) => sum(samples.at(-1), name, labels);
 
-/** Each second, lately; undefined until there are two samples. */
-export function rate(name, labels) {
+/** Each second, lately; undefined while that is not known. */
+export function rate(name, labels = {}) {
   const last = samples.at(-1);
   const before = samples.findLast((sample) => sample.at <= last.at - SMOOTH_MS) || samples[0];
-  if (!last || before === last) return undefined;
+  if (!last || before === last) return hosts ? OF_HOST[name]?.(hosts, labels) : undefined;
   return Math.max(0, sum(last, name, labels) - sum(before, name, labels)) / ((last.at - before.at) / 1000);
+}
+
+/** Dropped by rules and plugins, each second. */
+export function dropped() {
+  const parts = ["stagewire_events_dropped_total", "stagewire_plugin_dropped_total"].map((name) => rate(name));
+  return parts.includes(undefined) ? hosts?.dropped : parts[0] + parts[1];
 }
 
 /** The q-quantile of a histogram over the last minute; over all time where nothing came in that minute. */

@@ -7,28 +7,27 @@ import * as flow from "./flow.js";
 import { bytes, count, perSecond, plural, seconds, span } from "./format.js";
 import * as history from "./history.js";
 import * as metrics from "./metrics.js";
-import { health, panel } from "./parts.js";
+import { health, moment, panel, table } from "./parts.js";
 
 const routes = new Source("/api/v1/routes", 10_000);
+const audit = new Source("/api/v1/audit?limit=8", 10_000);
 let generation = 0;
 
 const figure = (id, label, value, more, chart) =>
   h("div", { class: "figure", "data-key": id },
     h("dt", null, label), h("dd", null, h("span", { class: "big" }, value), h("span", { class: "quiet" }, more)), chart && h("dd", { class: "trend" }, chart));
 
-function figuresOf({ journal, lanes, dead_letters: letters, rates }) {
-  // A page that was just opened has no two samples yet; the host has.
-  const rate = (name, key) => metrics.rate(`stagewire_${name}_total`) ?? rates?.[key];
-  const [received, refused] = [rate("events_received", "received"), rate("events_refused", "refused")];
-  const [published, failures] = [rate("events_published", "published"), rate("publish_failures", "failures")];
-  const dropped = history.dropped() ?? rates?.dropped;
+function figuresOf({ journal, lanes, dead_letters: letters }) {
+  const rate = (name) => metrics.rate(`stagewire_${name}_total`);
+  const [received, refused] = [rate("events_received"), rate("events_refused")];
+  const [published, failures] = [rate("events_published"), rate("publish_failures")];
   const waiting = lanes.reduce((all, lane) => all + lane.overflow_bytes, 0);
   const series = history.series;
   return h("dl", { class: "heads" },
     figure("received", "Received", perSecond(received), refused ? `${perSecond(refused)} refused` : "none refused", spark("Received", series("received"), "/s")),
     figure("delivered", "Delivered", perSecond(published), "confirmed by backends", spark("Delivered", history.total("published"), "/s")),
     figure("failures", "Failed tries", perSecond(failures), "at backends, tried again", spark("Failed tries", history.total("failures"), "/s")),
-    figure("dropped", "Dropped", perSecond(dropped), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
+    figure("dropped", "Dropped", perSecond(metrics.dropped()), "by rules and plugins", history.has("dropped") && spark("Dropped", series("dropped"), "/s")),
     figure("unsettled", "Unsettled", count(journal.unsettled), lag(waiting), spark("Unsettled", series("unsettled"))),
     figure("letters", "Dead letters", count(letters), letters ? h("a", { href: "#/dead-letters" }, "look at them") : "nothing waits for you"));
 }
@@ -55,6 +54,18 @@ function lag(overflow) {
   return oldest > 0 ? `the oldest ${seconds(oldest)}` : "nothing waits long";
 }
 
+const CHANGES = [{ name: "When", kind: "time" }, { name: "Who" }, { name: "What" }, { name: "On" }, { name: "Ended" }];
+
+const change = ({ at_ms: at, who, action, target, outcome, reason }, index) => ({
+  key: `change-${at}-${index}`,
+  cells: [moment(at), who, action, h("code", null, target.replace("/api/v1/", "")), outcome === "done" ? health("ok", "done") : [health("bad", "refused"), reason && h("p", { class: "quiet" }, reason)]],
+});
+
+/** Who changed what, by the API, this page or a command. */
+const changes = () =>
+  audit.data && panel("Who changed what", { id: "changes" },
+    audit.data.length ? table("The latest changes by the admin API, the dashboard and commands", CHANGES, audit.data.map(change), { class: "rows" }) : h("p", { class: "quiet" }, "Nobody has changed anything by the admin API, the dashboard or a command."));
+
 function covers() {
   const { points, interval_ms: each } = history.series("received");
   const time = (points.length * each) / 1000;
@@ -66,9 +77,9 @@ export default {
   path: "",
   title: "Overview",
   async load({ status }) {
-    if (generation !== status.generation) routes.stale();
+    if (generation !== status.generation) [routes, audit].forEach((source) => source.stale());
     generation = status.generation;
-    await Promise.all([history.refresh(), routes.refresh()]);
+    await Promise.all([history.refresh(), routes.refresh(), audit.refresh()]);
   },
   mark: "problems",
   view: ({ status }) => [
@@ -76,6 +87,7 @@ export default {
     figuresOf(status),
     h("p", { class: "quiet covers", "data-key": "covers" }, covers()),
     panel("The way of an event", { id: "way", class: "panel way" }, flow.view(status, routes.data)),
+    changes(),
   ],
   drawn: flow.connect,
   leave: flow.leave,

@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { h } from "./dom.js";
-import { count, perSecond } from "./format.js";
+import { count, perSecond, plural } from "./format.js";
 import * as metrics from "./metrics.js";
 import { button, empty, failure, health, panel } from "./parts.js";
 
@@ -17,7 +17,9 @@ const SAMPLE = {
 };
 
 const routes = new api.Source("/api/v1/routes", 5_000);
-const trial = { results: null, problem: null, event: null, refused: null };
+const trial = { results: null, problem: null, event: null };
+/** What is most likely not meant in the settings, as they were read last from here. */
+let warnings = [];
 
 /** The rules; where a host does not tell them, the names that its status has. */
 function known({ routes: names, steps }) {
@@ -25,11 +27,13 @@ function known({ routes: names, steps }) {
   return names.map((name) => ({ name, steps: steps.filter(({ route }) => route === name) }));
 }
 
-/** The rule's text with the part that decided against the event marked. */
-function rule(text, decisive) {
-  const at = decisive ? text.indexOf(decisive) : -1;
-  if (at < 0) return h("code", { class: "rule" }, text);
-  return h("code", { class: "rule" }, text.slice(0, at), h("mark", null, decisive), text.slice(at + decisive.length));
+/** The rule's text with the parts that decided marked. */
+function rule(text, parts) {
+  const marked = parts.reduce((pieces, part) => pieces.flatMap((piece) => {
+    const at = typeof piece === "string" && part ? piece.indexOf(part) : -1;
+    return at < 0 ? [piece] : [piece.slice(0, at), h("mark", null, part), piece.slice(at + part.length)];
+  }), [text]);
+  return h("code", { class: "rule" }, marked);
 }
 
 const arrow = () => h("span", { class: "arrow", "aria-hidden": "true" }, "→");
@@ -39,13 +43,49 @@ function path({ steps, deliver }) {
   return h("p", { class: "path" }, parts.filter(Boolean).map((part) => h("span", null, arrow(), " ", part)));
 }
 
-function verdict({ matched, decided_by: part, passed_over: why, left_out: leftOut, steps, deliver, events }) {
-  if (!matched) return [h("p", null, health("idle", why ? "passed over" : "does not match")), why && h("p", { class: "quiet" }, why), part && h("p", { class: "quiet" }, "Decided by ", h("code", null, part))];
-  if (leftOut) return h("p", null, health("idle", "left out"), " It is not of the route's sample.");
+const found = ([name, value]) => `${name} is ${value === null ? "absent" : JSON.stringify(value)}`;
+
+/** The smallest parts of the rule that decided, and what the event has there. */
+const because = (parts) =>
+  parts.length > 0 && h("div", null, h("p", { class: "quiet" }, "Because"),
+    h("ul", { class: "because" }, parts.map(({ part, holds, error, found: there }) => h("li", null,
+      h("p", null, health(holds ? "ok" : error ? "warn" : "idle", holds ? "true" : error ? "not known" : "false"), " ", h("code", null, part)),
+      h("p", { class: "quiet" }, error || Object.entries(there).map(found).join(", "))))));
+
+const DEEDS = { keep: ["ok", "keeps it"], change: ["ok", "changes it"], drop: ["idle", "drops it"], fail: ["bad", "fails on it"] };
+
+function stepItem({ plugin, verdict: words, deed, reason, change }, index, all) {
+  const [kind, word] = DEEDS[deed] || ["idle", words];
+  const several = change?.to.length !== 1;
+  return h("li", { class: kind },
+    h("p", null, h("strong", null, plugin), " ", health(kind, change && several ? `makes ${plural(change.to.length, "event")} of it` : word)),
+    deed === "fail" ? h("p", null, words) : reason && h("p", null, reason),
+    // What all steps make of it together is shown below.
+    change && all.length > 1 && h("details", null, h("summary", null, "What it changes"), change.to.map((to) => difference(change.from, to))));
+}
+
+/** Where an event is put, in the broker's own terms. */
+const delivery = ({ backend, address, place, problem }) =>
+  h("li", null, arrow(), " ", h("strong", null, backend), place && [" ", h("code", null, place)], address && h("span", { class: "quiet address" }, ` ${address}`),
+    problem && h("div", null, health("bad", "cannot be put there"), h("pre", null, problem)));
+
+/** What comes out, where it is not what went in. */
+function comesOut(event, name) {
+  const changes = difference(trial.event, event);
+  return changes.querySelector("ins, del") ? [h("p", { class: "quiet" }, `${name}, against what went in:`), changes] : h("p", { class: "quiet" }, `${name} is what went in.`);
+}
+
+function verdict({ matched, passed_over: why, left_out: leftOut, because: parts, steps, deliver, events, deliveries }) {
+  if (!matched) return [h("p", null, health("idle", why ? "passed over" : "does not match")), why && h("p", { class: "quiet" }, why), because(parts)];
+  if (leftOut) return [h("p", null, health("idle", "left out"), " It is not of the route's sample."), because(parts)];
   return [
     h("p", null, health(events.length ? "ok" : "idle", events.length ? `matches, delivers to ${deliver.join(", ") || "nowhere"}` : "matches, delivers nothing")),
-    steps.length > 0 && h("ol", { class: "timeline" }, steps.map((step) => h("li", { class: /^fail/.test(step.verdict) ? "bad" : /^drop/.test(step.verdict) ? "idle" : "ok" }, h("p", null, h("strong", null, step.plugin), " ", step.verdict)))),
-    events.map((event, index) => [h("p", { class: "quiet" }, events.length > 1 ? `Event ${index + 1} of ${events.length}, against what went in:` : "What comes out, against what went in:"), difference(trial.event, event)]),
+    because(parts),
+    steps.length > 0 && h("ol", { class: "timeline", "aria-label": "Steps" }, steps.map(stepItem)),
+    events.map((event, index) => [
+      comesOut(event, events.length > 1 ? `Event ${index + 1} of ${events.length}` : "What comes out"),
+      h("ul", { class: "places", "aria-label": "Where it goes" }, deliveries.filter(({ event: of }) => of === index).map(delivery)),
+    ]),
   ];
 }
 
@@ -64,7 +104,7 @@ function difference(before, after) {
     else if (j >= b.length || (i < a.length && same[i + 1][j] >= same[i][j + 1])) out.push(h("del", null, `− ${a[i++]}\n`));
     else out.push(h("ins", null, `+ ${b[j++]}\n`));
   }
-  return h("pre", { class: "diff", tabindex: "0", "aria-label": "Difference" }, out);
+  return h("pre", { class: "diff", role: "group", tabindex: "0", "aria-label": "Difference" }, out);
 }
 
 /** Attributes in the order in which the event that was tried has them. */
@@ -79,7 +119,7 @@ function card(route) {
     id: `route-${route.name}`,
     level: 3,
     tools: [h("span", { class: "quiet" }, `${perSecond(metrics.rate("stagewire_route_matches_total", { route: route.name }))} · ${count(metrics.now("stagewire_route_matches_total", { route: route.name }))} matched`)],
-  }, route.match !== undefined && h("p", null, rule(route.match, result?.decided_by)), path(route), result && h("div", { class: "verdict" }, verdict(result)));
+  }, route.match !== undefined && h("p", null, rule(route.match, result?.because.map(({ part }) => part) || [])), path(route), result && h("div", { class: "verdict" }, verdict(result)));
 }
 
 const tryPanel = () =>
@@ -102,15 +142,18 @@ export default {
     return h("div", { class: "columns" },
       panel("Rules in force", { id: "rules", tools: [button("Read again from disk", "reload")] },
         routes.problem && !routes.unsupported && failure(routes.problem, "The rules cannot be read"),
+        warnings.length > 0 && h("div", { class: "notice warn", "data-key": "warnings" }, h("p", { class: "title" }, "Most likely not meant"), warnings.map((text) => h("pre", null, text))),
         all.length ? all.map(card) : empty("No route", "Every admitted event goes to the configured backends.")),
       tryPanel());
   },
   actions: {
     async reload(_, { say, refresh }) {
       try {
-        const { generation } = await api.post("/api/v1/reload");
-        say(`Generation ${generation} is in force.`);
+        const { generation, warnings: found = [] } = await api.post("/api/v1/reload");
+        warnings = found;
+        say(`Generation ${generation} is in force${found.length ? `, with ${plural(found.length, "warning")}` : ""}.`);
       } catch (problem) {
+        warnings = [];
         if (problem.status !== 422) throw problem;
         say("Refused. The last good rules go on; the reason stands above.", "bad");
       }

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::{MENDED_BY_HAND, Nats};
-use crate::backends::{Failure, innermost};
+use crate::backends::Failure;
+use crate::causes::innermost;
 
 /// Where nobody can listen.
 const NOWHERE: &str = "nats://127.0.0.1:0";

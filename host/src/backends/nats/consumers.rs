@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::Nats;
 use super::connection::{self, Complaints};
-use crate::backends::{Reading, Watch, Watched, innermost};
+use crate::backends::{Reading, Watch, Watched};
+use crate::causes::innermost;
 
 struct Consumers {
     settings: Nats,

@@ -22,7 +22,8 @@ use crate::Event;
 use crate::backends::content::Content;
 use crate::backends::template::Template;
 use crate::backends::window::{Turn, Window};
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, Watched, innermost};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, Watched};
+use crate::causes::innermost;
 use crate::names::BackendName;
 use crate::protocol::nats;
 

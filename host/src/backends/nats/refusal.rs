@@ -8,8 +8,9 @@ use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 
 use super::MENDED_BY_HAND;
+use crate::backends::Failure;
 use crate::backends::template::Template;
-use crate::backends::{Failure, innermost};
+use crate::causes::innermost;
 
 /// Space and leaders do not come back within milliseconds.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -58,9 +58,8 @@ impl Message {
     }
 }
 
-/// A message that waits for the broker's word.
+/// A message that waits for the broker's word. The message itself is made again in the rare case that it is asked for.
 struct Sent {
-    message: Message,
     confirmation: PublisherConfirm,
     deadline: Instant,
 }
@@ -136,16 +135,12 @@ impl Publisher {
         let options =
             BasicPublishOptions { mandatory: self.settings.mandatory, ..BasicPublishOptions::default() };
         let deadline = Instant::now() + self.settings.timeout.0;
-        let publish = open.channel.basic_publish(
-            self.settings.exchange.as_str().into(),
-            message.routing_key.clone(),
-            options,
-            &message.body,
-            message.properties.clone(),
-        );
+        let Message { routing_key, properties, body } = message;
+        let exchange = self.settings.exchange.as_str().into();
+        let publish = open.channel.basic_publish(exchange, routing_key, options, &body, properties);
         match tokio::time::timeout_at(deadline, publish).await {
-            Ok(Ok(confirmation)) => Ok(Sent { message, confirmation, deadline }),
-            Ok(Err(error)) => Err(self.failed(&message, &error)),
+            Ok(Ok(confirmation)) => Ok(Sent { confirmation, deadline }),
+            Ok(Err(error)) => Err(self.failed(body.len(), &error)),
             Err(_) => Err(self.silent(open)),
         }
     }
@@ -157,7 +152,8 @@ impl Publisher {
     async fn confirmed(
         &mut self,
         open: &Open,
-        Sent { message, confirmation, deadline }: Sent,
+        item: &Item,
+        Sent { confirmation, deadline }: Sent,
         returned: &mut Vec<BasicReturnMessage>,
     ) -> Result<Receipt, Failure> {
         let Ok(answer) = tokio::time::timeout_at(deadline, confirmation).await else {
@@ -167,11 +163,15 @@ impl Publisher {
             Ok(confirmation) => confirmation,
             Err(error) => {
                 self.largest = refusal::largest(&error).or(self.largest);
-                return Err(self.failed(&message, &error));
+                return Err(self.failed(self.message(item)?.body.len(), &error));
             }
         };
         let acknowledged = confirmation.is_ack();
         returned.extend(confirmation.take_message());
+        if acknowledged && returned.is_empty() {
+            return Ok(Receipt::default());
+        }
+        let message = self.message(item)?;
         if let Some(place) = returned.iter().position(|returned| message.is(returned)) {
             returned.swap_remove(place);
             return Err(self.unroutable(&message));
@@ -199,11 +199,9 @@ impl Publisher {
     }
 
     /// A message that is too large takes those beside it down with the channel; only it is to blame.
-    fn failed(&self, message: &Message, error: &lapin::Error) -> Failure {
+    fn failed(&self, size: usize, error: &lapin::Error) -> Failure {
         match self.largest {
-            Some(most) if message.body.len() > most => {
-                refusal::too_large(message.body.len(), most, &self.address)
-            }
+            Some(most) if size > most => refusal::too_large(size, most, &self.address),
             _ => refusal::of(error, &self.settings.exchange, &self.address),
         }
     }
@@ -235,7 +233,7 @@ impl Backend for Publisher {
                     window.sent(index, sent);
                 }
                 Turn::Wait(index, sent) => {
-                    let confirmed = self.confirmed(&open, sent, &mut returned).await;
+                    let confirmed = self.confirmed(&open, &batch[index], sent, &mut returned).await;
                     window.settle(index, confirmed);
                 }
             }

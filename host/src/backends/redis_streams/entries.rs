@@ -17,6 +17,15 @@ use crate::protocol::{json, redis as binding};
 /// How often entries older than `ttl_seconds` are trimmed.
 const TRIM: Duration = Duration::from_secs(1);
 
+/// What was written, and so how it is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Commands, without those of the transaction itself.
+    pub(super) commands: usize,
+    /// A transaction, and how many commands are before it; otherwise each command stands for itself.
+    pub(super) transaction: Option<usize>,
+}
+
 /// Where events go, and as what.
 pub(super) struct Entries {
     streams: Template,
@@ -70,20 +79,36 @@ impl Entries {
         }
     }
 
-    /// Writes a transaction, all of it or nothing, so that order holds also when one command is refused. Returns how many
-    /// commands are in it; without any it is left out. `asking` says before it that the stream is on its way there.
+    /// Writes a transaction, all of it or nothing, so that order holds also when one command is refused. Without any
+    /// command it is left out. `asking` says before it that the stream is on its way there.
     pub(super) fn transaction(
         &mut self,
         items: &[&Item],
         streams: &[Result<Arc<str>, Failure>],
         asking: bool,
         out: &mut Vec<u8>,
-    ) -> usize {
+    ) -> Sent {
         let begin = out.len();
         if asking {
             command(&[b"ASKING"], out);
         }
         command(&[b"MULTI"], out);
+        let commands = self.commands(items, streams, out);
+        if commands == 0 {
+            out.truncate(begin);
+        } else {
+            command(&[b"EXEC"], out);
+        }
+        Sent { commands, transaction: Some(usize::from(asking)) }
+    }
+
+    /// Writes a command for each event, each of which may be refused by itself. Returns how many commands that are.
+    pub(super) fn commands(
+        &mut self,
+        items: &[&Item],
+        streams: &[Result<Arc<str>, Failure>],
+        out: &mut Vec<u8>,
+    ) -> usize {
         let mut count = 0;
         for (item, stream) in items.iter().zip(streams) {
             let Ok(stream) = stream else { continue };
@@ -93,13 +118,7 @@ impl Entries {
                 self.touched.insert(Arc::clone(stream));
             }
         }
-        count += self.trim(out);
-        if count == 0 {
-            out.truncate(begin);
-        } else {
-            command(&[b"EXEC"], out);
-        }
-        count
+        count + self.trim(out)
     }
 
     fn add(&mut self, stream: &Arc<str>, item: &Item, out: &mut Vec<u8>) {

@@ -1,4 +1,4 @@
-//! Redis Streams: one `XADD` an event, a batch as one transaction, on one server, by sentinels or in a cluster.
+//! Redis Streams: one `XADD` an event, those of a key in order, on one server, by sentinels or in a cluster.
 
 mod connection;
 mod entries;

@@ -8,6 +8,7 @@ use foldhash::fast::FixedState;
 use redis::{RedisError, RedisResult};
 
 use super::super::{Failure, Item, Outcomes, Receipt};
+use super::entries::Sent;
 use super::find::read;
 use super::place::{self, Place, Way};
 use super::wire::{Answer, EntryId};
@@ -15,10 +16,10 @@ use super::{Redis, Server, words};
 
 /// How soon replicas that were late are asked for again.
 const LATE: Duration = Duration::from_secs(1);
-/// Events in a transaction: for as long the server does nothing else.
-const TRANSACTION: usize = 256;
+/// Events in a part: for as long the server does nothing else where that is a transaction.
+const PART: usize = 256;
 
-/// The share of a batch that is sent transaction by transaction, each after the answer to the one before.
+/// The share of a batch that is sent part by part, each after the answer to the one before.
 struct Side {
     left: VecDeque<usize>,
     /// An event failed: nothing more is sent.
@@ -28,7 +29,7 @@ struct Side {
 impl Side {
     /// One side, or where that is allowed two of a larger batch, by key.
     fn of(batch: &[Item], several: bool) -> Vec<Self> {
-        let count = if several && batch.len() > TRANSACTION { 2 } else { 1 };
+        let count = if several && batch.len() > PART { 2 } else { 1 };
         let mut sides: Vec<Self> = (0..count).map(|_| Self { left: VecDeque::new(), ended: false }).collect();
         for (index, item) in batch.iter().enumerate() {
             // Workers share keys by their lowest bits.
@@ -39,17 +40,24 @@ impl Side {
     }
 
     fn next(&mut self) -> Option<Vec<usize>> {
-        let count = if self.ended { 0 } else { TRANSACTION.min(self.left.len()) };
+        let count = if self.ended { 0 } else { PART.min(self.left.len()) };
         (count > 0).then(|| self.left.drain(..count).collect())
     }
 }
 
-/// A transaction that was sent, or is about to be.
+/// A part that was sent, or is about to be.
 struct UnderWay {
     side: usize,
     part: Vec<usize>,
     streams: Vec<Result<Arc<str>, Failure>>,
-    commands: usize,
+    sent: Sent,
+}
+
+/// Whether any two of them have one key: then none may be written behind one that is refused.
+fn share_a_key(items: &[&Item]) -> bool {
+    let mut keys: HashSet<u64, FixedState> =
+        HashSet::with_capacity_and_hasher(items.len(), FixedState::default());
+    !items.iter().all(|item| keys.insert(item.key))
 }
 
 impl Redis {
@@ -61,7 +69,7 @@ impl Redis {
         words::refused(place, &self.way, stream, error)
     }
 
-    /// One outcome for each event of a transaction. Where one was refused, those of its key behind it come again with it.
+    /// One outcome for each event of a part. Where one was refused, those of its key behind it come again with it.
     fn outcomes(
         &mut self,
         items: &[&Item],
@@ -100,7 +108,7 @@ impl Redis {
         }
     }
 
-    /// Publishes a batch to that server: one transaction, or of a larger batch two at a time, which have no key in common.
+    /// Publishes a batch to that server: one part, or of a larger batch two at a time, which have no key in common.
     pub(super) async fn publish_to(&mut self, server: &mut Server, batch: &[Item]) -> Outcomes {
         // A batch that would only be sent again is not sent as long as the replicas stay away.
         if self.late
@@ -113,8 +121,8 @@ impl Redis {
         let mut under_way: VecDeque<UnderWay> = (0..sides.len())
             .filter_map(|number| self.begin(server, batch, number, &mut sides[number]))
             .collect();
-        while let Some(UnderWay { side: number, part, streams, commands }) = under_way.pop_front() {
-            let failure = match self.answers(server, commands).await {
+        while let Some(UnderWay { side: number, part, streams, sent }) = under_way.pop_front() {
+            let failure = match self.answers(server, sent).await {
                 Ok(answers) => {
                     let items: Vec<&Item> = part.iter().map(|index| &batch[*index]).collect();
                     let answered = self.outcomes(&items, streams, answers, &server.place);
@@ -147,7 +155,7 @@ impl Redis {
         outcomes
     }
 
-    /// Writes the next transaction of a side, if there is one. It is sent when an answer is waited for.
+    /// Writes the next part of a side, if there is one. It is sent when an answer is waited for.
     fn begin(
         &mut self,
         server: &mut Server,
@@ -158,19 +166,28 @@ impl Redis {
         let part = side.next()?;
         let items: Vec<&Item> = part.iter().map(|index| &batch[*index]).collect();
         let streams = self.entries.streams(&items);
-        let commands = self.entries.transaction(&items, &streams, server.asking, server.wire.out());
-        Some(UnderWay { side: number, part, streams, commands })
+        let out = server.wire.out();
+        // A transaction costs the server half as much again.
+        let sent = if server.asking || share_a_key(&items) {
+            self.entries.transaction(&items, &streams, server.asking, out)
+        } else {
+            Sent { commands: self.entries.commands(&items, &streams, out), transaction: None }
+        };
+        Some(UnderWay { side: number, part, streams, sent })
     }
 
-    /// Sends what was written, and waits for the answers to the first transaction under way; `None` is silence.
-    async fn answers(&self, server: &mut Server, commands: usize) -> Result<Vec<Answer>, Option<RedisError>> {
-        if commands == 0 {
+    /// Sends what was written, and waits for the answers to the first part under way; `None` is silence.
+    async fn answers(&self, server: &mut Server, sent: Sent) -> Result<Vec<Answer>, Option<RedisError>> {
+        if sent.commands == 0 {
             return Ok(Vec::new());
         }
-        let (wire, before) = (&mut server.wire, usize::from(server.asking));
+        let wire = &mut server.wire;
         let asking = async {
             wire.send().await?;
-            wire.transaction(before, commands).await
+            match sent.transaction {
+                Some(before) => wire.transaction(before, sent.commands).await,
+                None => wire.answers(sent.commands).await,
+            }
         };
         let answered = tokio::time::timeout(self.limit(), asking).await;
         let answers: Result<RedisResult<_>, Option<RedisError>> = answered.map_err(|_| None);
@@ -188,7 +205,7 @@ impl Redis {
         self.settings.timeout()
     }
 
-    /// What stands for all of a transaction: it was refused, or not answered in time.
+    /// What stands for all of a part: it was refused as a whole, or not answered in time.
     fn all_refused(
         &mut self,
         server: &Server,

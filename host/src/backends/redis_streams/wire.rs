@@ -1,5 +1,5 @@
-//! The protocol of Redis (RESP2) on one connection: commands are written into one buffer, and the answers to a transaction
-//! are read where they lie. The crate's own connection copies each event three times more, and makes a tree of every answer:
+//! The protocol of Redis (RESP2) on one connection: commands are written into one buffer, and the answers to them are read
+//! where they lie. The crate's own connection copies each event three times more, and makes a tree of every answer:
 //! together 0.9 µs an event, as much as the rest of this backend.
 
 use std::future::poll_fn;
@@ -25,7 +25,7 @@ pub(super) struct EntryId {
     pub(super) number: u64,
 }
 
-/// What a command of a transaction got for an answer.
+/// What a command got for an answer.
 #[derive(Debug)]
 pub(super) enum Answer {
     /// An entry was added.
@@ -34,6 +34,16 @@ pub(super) enum Answer {
     Refused(RedisError),
     /// Something else, of which nothing is expected.
     Other,
+}
+
+impl Answer {
+    fn read(answer: &[u8]) -> RedisResult<Self> {
+        Ok(match answer.first() {
+            Some(b'$') => line(answer).and_then(|(_, text)| id(text)).map_or(Self::Other, Self::Added),
+            Some(b'-') => Self::Refused(refusal(answer)?),
+            _ => Self::Other,
+        })
+    }
 }
 
 /// One connection. After an error of it nothing more can be said or asked.
@@ -118,6 +128,17 @@ impl Wire {
         Ok(answers)
     }
 
+    /// Waits for the answers to so many commands, each of which stands for itself.
+    pub(super) async fn answers(&mut self, commands: usize) -> RedisResult<Vec<Answer>> {
+        let mut answers = Vec::with_capacity(commands);
+        for _ in 0..commands {
+            let length = self.next().await?;
+            answers.push(Answer::read(&self.answers[..length])?);
+            self.answers.advance(length);
+        }
+        Ok(answers)
+    }
+
     /// Waits for the answers to a transaction of so many commands, and so many commands before it.
     ///
     /// # Errors
@@ -153,11 +174,7 @@ fn each(list: &[u8]) -> RedisResult<Vec<Answer>> {
         let length = length(rest)?.ok_or_else(|| strange("a list that is cut off"))?;
         let (answer, behind) = rest.split_at(length);
         rest = behind;
-        answers.push(match answer.first() {
-            Some(b'$') => line(answer).and_then(|(_, text)| id(text)).map_or(Answer::Other, Answer::Added),
-            Some(b'-') => Answer::Refused(refusal(answer)?),
-            _ => Answer::Other,
-        });
+        answers.push(Answer::read(answer)?);
     }
     Ok(answers)
 }
@@ -274,6 +291,20 @@ mod tests {
             assert_eq!(*id, EntryId { millis: 12, number: 345 });
             assert_eq!(error.code(), Some("WRONGTYPE"));
         }
+    }
+
+    #[tokio::test]
+    async fn commands_that_stand_for_themselves_are_refused_by_themselves() {
+        let said = b"-OOM out of memory\r\n$6\r\n12-345\r\n:3\r\n";
+        let (here, mut there) = tokio::io::duplex(64);
+        let mut wire = Wire::new(Box::new(here));
+        there.write_all(said).await.unwrap();
+        let answers = wire.answers(3).await.unwrap();
+        let [Answer::Refused(error), Answer::Added(id), Answer::Other] = &answers[..] else {
+            panic!("{answers:?}")
+        };
+        assert_eq!(error.code(), Some("OOM"));
+        assert_eq!(*id, EntryId { millis: 12, number: 345 });
     }
 
     #[tokio::test]

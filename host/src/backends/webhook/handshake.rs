@@ -3,6 +3,8 @@
 use axum::http::HeaderMap;
 use reqwest::{Client, Method, Url};
 
+use crate::causes::innermost;
+
 /// What a receiver grants.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Permission {
@@ -19,8 +21,7 @@ pub(super) async fn ask(
 ) -> Result<Permission, String> {
     let request = client.request(Method::OPTIONS, url.clone()).header("webhook-request-origin", origin);
     let sent = request.send().await;
-    let answer =
-        sent.map_err(|error| format!("cannot reach {address}: {}", super::super::innermost(&error)))?;
+    let answer = sent.map_err(|error| format!("cannot reach {address}: {}", innermost(&error)))?;
     if !answer.status().is_success() {
         return Err(format!(
             "{address} answered the handshake {}; let it allow the origin {origin:?}, or set handshake: false",

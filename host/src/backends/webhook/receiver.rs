@@ -13,7 +13,8 @@ use futures_util::stream::FuturesUnordered;
 use super::signature::{Signer, message_id};
 use super::{HeaderEncoding, Webhook, WebhookMode, answer, handshake};
 use crate::backends::parts::Parts;
-use crate::backends::{Backend, Failure, Item, Outcomes, Receipt, innermost, untrusted};
+use crate::backends::{Backend, Failure, Item, Outcomes, Receipt};
+use crate::causes::{innermost, untrusted};
 use crate::protocol::{http, json};
 
 /// Events in a request, in batched mode; many receivers take no more than a megabyte.

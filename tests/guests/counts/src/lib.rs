@@ -1,4 +1,4 @@
-//! Counts under the type of the event, and under many names for type many.
+//! Counts under the type of the event, and under many names for type many; measures how long the type is.
 
 use stagewire_plugin::{Error, Event, Filter, NoSettings, Verdict};
 
@@ -16,6 +16,7 @@ impl Filter for Guest {
             (0..100).for_each(|index| stagewire_plugin::count(&format!("name{index}"), 1));
         }
         stagewire_plugin::count(&event.kind(), 2);
+        stagewire_plugin::observe("length", event.kind().len() as f64);
         Ok(Verdict::Keep)
     }
 }

@@ -1,6 +1,7 @@
-//! A webhook's receiving end that costs little: it notes which event came when, if asked to, and forgets it.
+//! A receiving end that costs little, for webhooks and for spans: it notes which event came when, if asked to, and forgets it.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
@@ -45,6 +46,8 @@ fn ticket(document: &[u8]) -> Option<Ticket> {
 pub(crate) struct Sink {
     address: SocketAddr,
     arrivals: Arrivals,
+    /// Requests whose content nobody looks at.
+    taken: Arc<AtomicU64>,
     task: AbortHandle,
 }
 
@@ -53,13 +56,28 @@ impl Sink {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a loopback port is free");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let arrivals = Arrivals::default();
+        let (arrivals, taken) = (Arrivals::default(), Arc::<AtomicU64>::default());
+        let count = Arc::clone(&taken);
+        let take = move |_: Bytes| {
+            count.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(StatusCode::OK)
+        };
         let app = Router::new()
             .route("/noted", axum::routing::post(noted))
-            .fallback(async |_: Bytes| StatusCode::OK)
+            .fallback(take)
             .with_state(arrivals.clone());
         let task = tokio::spawn(async move { axum::serve(listener, app).await }).abort_handle();
-        Self { address, arrivals, task }
+        Self { address, arrivals, taken, task }
+    }
+
+    /// Its address, without a path.
+    pub(crate) fn origin(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// How many requests came whose content nobody looks at.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// Where nothing is noted.

@@ -66,6 +66,17 @@ impl Redis {
         Stream::new(name, self.connection.clone())
     }
 
+    /// Has it do a command, as `redis-cli` would.
+    ///
+    /// # Panics
+    /// If it refuses.
+    pub async fn command(&self, words: &[&str]) {
+        let mut command = redis::Cmd::new();
+        words.iter().for_each(|word| _ = command.arg(word));
+        let done: redis::RedisResult<redis::Value> = command.query_async(&mut self.connection.clone()).await;
+        done.expect("redis does it");
+    }
+
     /// Its process.
     pub fn process(&self) -> Process {
         self.server.process()

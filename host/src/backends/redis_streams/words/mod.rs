@@ -8,7 +8,8 @@ use redis::RedisError;
 
 use super::connection::Login;
 use super::place::Place;
-use crate::backends::{Failure, innermost, untrusted};
+use crate::backends::Failure;
+use crate::causes::{innermost, untrusted};
 
 pub(super) use refusal::refused;
 

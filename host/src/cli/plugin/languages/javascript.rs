@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::manifest::Stagewire;
 use super::{File, Language, Manifest, Project, files, toolchain};
 
 pub(super) const JAVASCRIPT: Language = Language {
@@ -55,12 +56,6 @@ struct Package {
     manifest: Manifest,
     #[serde(default)]
     stagewire: Stagewire,
-}
-
-#[derive(Default, Deserialize)]
-struct Stagewire {
-    #[serde(default)]
-    world: String,
 }
 
 fn manifest(project: &Project) -> Result<Manifest, String> {

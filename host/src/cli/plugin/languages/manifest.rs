@@ -13,6 +13,13 @@ pub(in super::super) struct Manifest {
     pub(in super::super) world: String,
 }
 
+/// What a manifest of another tool has about the plugin beside that: its section `stagewire`.
+#[derive(Default, Deserialize)]
+pub(super) struct Stagewire {
+    #[serde(default)]
+    pub(super) world: String,
+}
+
 const WORLDS: [&str; 4] = ["filter", "transform", "stateful-filter", "stateful-transform"];
 
 impl Manifest {

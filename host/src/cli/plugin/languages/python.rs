@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
+use super::manifest::Stagewire;
 use super::{Language, Manifest, Project, files, toolchain};
 
 pub(super) const PYTHON: Language = Language {
@@ -60,12 +61,6 @@ struct PyProject {
 struct Tools {
     #[serde(default)]
     stagewire: Stagewire,
-}
-
-#[derive(Default, Deserialize)]
-struct Stagewire {
-    #[serde(default)]
-    world: String,
 }
 
 fn manifest(project: &Project) -> Result<Manifest, String> {
