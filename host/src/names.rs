@@ -100,7 +100,7 @@ impl Digest {
             b'a'..=b'f' => Some(byte - b'a' + 10),
             _ => None,
         };
-        let pairs = hex.chunks(2).map(|pair| Some(digit(pair.first()?)? << 4 | digit(pair.get(1)?)?));
+        let pairs = hex.chunks(2).map(|pair| Some((digit(pair.first()?)? << 4) | digit(pair.get(1)?)?));
         pairs.collect::<Option<Vec<_>>>()?.try_into().ok().map(Self)
     }
 }

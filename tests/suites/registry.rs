@@ -16,6 +16,8 @@ use stagewire_tests::{Host, Redis, Registry, places};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::docs::{blocks, typed};
+
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
@@ -463,7 +465,7 @@ async fn a_plugin_must_be_signed_by_the_key_that_settings_name() {
     assert!(signatures.is_file());
     demand(&image, &theirs);
     let refusal = host.reload().await.expect_err("another key is demanded now");
-    assert!(refusal.contains("cannot be reached"), "{refusal}");
+    assert!(refusal.contains("by another key") && refusal.contains("cannot be reached"), "{refusal}");
     demand(&image, &ours);
     host.reload().await.expect("the first key is demanded again");
     assert!(host.terminate().await.success());
@@ -621,6 +623,46 @@ async fn what_is_wrong_in_settings_is_said_with_line_and_mend() {
         &["plugins.yaml:2:15", "cannot read a public key from /nowhere.pub"],
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_page_is_followed_from_a_push_to_an_event() {
+    let page =
+        std::fs::read_to_string(places::root().join("docs/running-plugins.md")).expect("the page is there");
+    let part = page.split_once("## From a registry").and_then(|(_, rest)| rest.split_once("\n## "));
+    let (part, _) = part.expect("the page has that part");
+    let (scripts, settings) = (blocks(part, "sh"), blocks(part, "yaml"));
+    let (registry, desk) = (Registry::start().await, Desk::new());
+    let here = |text: &str| text.replace("registry.example.com", &registry.name());
+    let environment = [("DOCKER_CONFIG", "/nowhere".to_owned())];
+    std::fs::create_dir(desk.file("plugins")).expect("a directory can be made");
+    for file in ["plugins/redact.wasm", "redact.wasm"] {
+        std::fs::copy(places::plugin("redact"), desk.file(file)).expect("a file can be copied");
+    }
+    typed(&here(&scripts[0]), desk.0.path(), &environment).await;
+    let digest = registry.oras(desk.0.path(), &["resolve", &registry.image("redact:1.2")]).await;
+    let pinned = here(&settings[0]);
+    let (start, _) = pinned.split_once("sha256:").expect("the page pins a digest");
+    let rest = "events: { enabled: true, backend: local }\nroutes: [{ name: r, steps: [{ plugin: redact, settings: { remove: [text] } }], deliver: [local] }]\n";
+    let plugins = start.replacen("plugins:\n", "", 1) + digest.trim();
+    std::fs::write(desk.file("plugins.yaml"), format!("plugins:\n{plugins}\n"))
+        .expect("a file can be written");
+    let include = format!("include: {}\n{rest}", desk.path("plugins.yaml"));
+    let host = Host::with(include.clone()).env("DOCKER_CONFIG", "/nowhere").start().await;
+    let mut with_text = event("a");
+    with_text["data"] = json!({ "text": "hello", "n": 1 });
+    host.send_all(&[with_text]).await;
+    host.has_settled().await;
+    let tail = host.run(&["tail", "local", "--config", &host.settings_path().to_string_lossy()]).await;
+    assert!(said(&tail).contains("\"n\"") && !said(&tail).contains("hello"), "{}", said(&tail));
+
+    let key = desk.key("team");
+    typed(&scripts[1], desk.0.path(), &environment).await;
+    desk.tells(&[&format!("public_key: {key}")]);
+    let mut host = Host::with(include).plugins(&["redact"]).prepare();
+    let signature = host.plugin_directory().join("redact.wasm.sig");
+    std::fs::copy(desk.file("redact.wasm.sig"), signature).expect("a file can be copied");
+    host.restart().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -38,7 +38,7 @@ pub struct PluginInForce {
     pub needs: Vec<crate::plugins::Grant>,
     /// What it may be given by `grants`, and does without otherwise.
     pub takes: Vec<crate::plugins::Grant>,
-    /// Kept versions, the last in force first.
+    /// Kept versions that it can go back to, the last in force first; none of one that was pulled, which settings name by digest.
     pub versions: Vec<Version>,
     /// Where it is used, as a step's own and as a candidate.
     pub uses: Vec<PluginUse>,
@@ -66,7 +66,11 @@ impl Swapper {
                 description: plugin.description().clone(),
                 needs: plugin.needs.clone(),
                 takes: plugin.takes.clone(),
-                versions: self.history().versions(&plugin.name),
+                versions: if pulled.contains_key(&plugin.name) {
+                    Vec::new()
+                } else {
+                    self.history().versions(&plugin.name)
+                },
                 uses: uses.remove(&plugin.name).unwrap_or_default(),
                 suspended: suspended.contains(&plugin.name),
             })

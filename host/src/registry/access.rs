@@ -98,7 +98,7 @@ impl Access {
 }
 
 /// What is said of a registry, that with the longest beginning of the reference first.
-pub(crate) fn fitting<'a>(
+pub(super) fn fitting<'a>(
     registries: &'a BTreeMap<String, settings::Registry>,
     reference: &Reference,
 ) -> Vec<&'a settings::Registry> {

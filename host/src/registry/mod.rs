@@ -16,12 +16,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-pub(crate) use access::fitting;
 pub use access::{Access, Login};
 pub use image::{Image, names_registry, reference};
 pub use remote::{Artifact, Remote};
 pub use signature::{PublicKey, signature_file};
 pub use store::{Store, Unfit};
+
+use access::fitting;
 
 use crate::config::Settings;
 use crate::config::settings::{Plugins, Step};
@@ -92,7 +93,11 @@ async fn fetch_one(plugins: &Plugins, store: &Store, name: &PluginName, image: &
         tracing::info!(plugin = %name, from = %image, bytes, took_ms, "pulled");
     }
     if let Some(key) = &key {
-        let proofs = remote.signatures(image.digest()).await.map_err(of)?;
+        let proofs = remote.signatures(image.digest()).await.map_err(|problem| match &known {
+            // A newer signature might have helped; this is what is wrong.
+            Unfit::Unsigned(why) => of(format!("{why} (signatures cannot be pulled anew: {problem})")),
+            _ => of(problem),
+        })?;
         signature::check(&proofs, key, image.digest()).map_err(of)?;
         store.keep_signatures(image, &proofs).map_err(of)?;
     }

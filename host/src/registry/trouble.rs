@@ -34,9 +34,10 @@ impl Trouble {
     pub(super) fn of(error: &Error, reference: &Reference, access: &Access) -> Self {
         let registry = reference.registry();
         let trouble = match error {
-            Error::UnauthorizedError { .. }
-            | Error::AuthenticationFailure(_)
-            | Error::ServerError { code: 401 | 403, .. } => Self::denied(registry, access),
+            Error::UnauthorizedError { .. } | Error::AuthenticationFailure(_) => {
+                Self::denied(401, registry, access)
+            }
+            Error::ServerError { code: code @ (401 | 403), .. } => Self::denied(*code, registry, access),
             Error::RegistryError { envelope, .. } => Self::refused(envelope, reference, access),
             Error::ServerError { code: 404, .. } | Error::ImageManifestNotFoundError(_) => {
                 Self::missing(reference)
@@ -57,8 +58,11 @@ impl Trouble {
 
     fn refused(envelope: &OciEnvelope, reference: &Reference, access: &Access) -> Self {
         let has = |codes: &[Code]| envelope.errors.iter().any(|error| codes.contains(&error.code));
-        if has(&[Code::Unauthorized, Code::Denied]) {
-            return Self::denied(reference.registry(), access);
+        if has(&[Code::Unauthorized]) {
+            return Self::denied(401, reference.registry(), access);
+        }
+        if has(&[Code::Denied]) {
+            return Self::denied(403, reference.registry(), access);
         }
         let absent = [
             Code::ManifestUnknown,
@@ -75,10 +79,10 @@ impl Trouble {
         Self::new(kind, format!("{} refuses it: {}", reference.registry(), said.join(", ")))
     }
 
-    fn denied(registry: &str, access: &Access) -> Self {
+    fn denied(code: u16, registry: &str, access: &Access) -> Self {
         let who = match &access.login {
-            Some(login) => format!("{registry} does not let {:?} in (401)", login.user),
-            None => format!("{registry} wants to know who asks (401)"),
+            Some(login) => format!("{registry} does not let {:?} in ({code})", login.user),
+            None => format!("{registry} wants to know who asks ({code})"),
         };
         let mend = match &access.helper {
             Some(helper) => format!(

@@ -91,11 +91,12 @@ function tools({ name, digest: current, description, suspended }) {
 
 function card(plugin, { steps }) {
   const own = steps.filter(({ plugin: name }) => name === plugin.name);
-  const { description, kind, needs, versions } = plugin;
+  const { description, kind, needs, versions, from } = plugin;
   return panel(plugin.name, { id: `plugin-${plugin.name}`, tools: tools(plugin) },
     plugin.suspended && h("p", { class: "notice warn" }, `It is not called until somebody resumes it: the events of its steps ${becomes(own)}.`),
     description?.description && h("p", null, description.description),
     kind && h("p", { class: "quiet" }, `${kind}; ${needs.length ? `needs ${needs.join(", ")}` : "needs no grant"}`),
+    from && h("p", { class: "quiet" }, "From ", h("code", null, from)),
     own.length > 0 ? table("What its steps did", STEPS, own.map(stepRow), { class: "rows" }) : h("p", { class: "quiet" }, "No route has a step of it; it stands beside another, or waits."),
     own.map(failureOf), own.map(dropOf),
     own.filter(({ shadow }) => shadow).map(shadowOf), own.filter(({ canary }) => canary).map(canaryOf),

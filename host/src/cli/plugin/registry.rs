@@ -14,7 +14,7 @@ use crate::registry::{self, Access, Artifact, Image, Login, PublicKey, Remote};
 /// How a registry is reached.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RegistryAccess {
-    /// The user of the registry; its password is taken from STAGEWIRE_REGISTRY_PASSWORD. By default what `docker login` has kept
+    /// The user of the registry; its password is taken from `STAGEWIRE_REGISTRY_PASSWORD`. By default what `docker login` has kept
     #[arg(long, value_name = "USER", env = "STAGEWIRE_REGISTRY_USER")]
     user: Option<String>,
     /// PEM file of the authority that signed the registry's certificate
