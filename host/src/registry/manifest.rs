@@ -126,8 +126,8 @@ pub(super) fn of(plugin: &Plugin, wasm: &[u8], config: &[u8]) -> OciImageManifes
 mod tests {
     use super::*;
 
-    fn wasm(manifest: serde_json::Value) -> Result<Layer, String> {
-        Manifest::read(&serde_json::to_vec(&manifest).unwrap())?.wasm()
+    fn wasm(manifest: &serde_json::Value) -> Result<Layer, String> {
+        Manifest::read(&serde_json::to_vec(manifest).unwrap())?.wasm()
     }
 
     fn layer(media_type: &str) -> serde_json::Value {
@@ -137,7 +137,7 @@ mod tests {
     #[test]
     fn one_layer_of_wasm_is_a_plugin_whatever_the_configuration() {
         for config in [CONFIG, "application/vnd.oci.empty.v1+json"] {
-            let found = wasm(json!({ "config": layer(config), "layers": [layer(WASM)] })).unwrap();
+            let found = wasm(&json!({ "config": layer(config), "layers": [layer(WASM)] })).unwrap();
             assert_eq!(found, Layer { digest: Digest::of(b"x"), bytes: 1 });
         }
     }
@@ -156,7 +156,7 @@ mod tests {
                 "-1",
             ),
         ] {
-            let said = wasm(manifest).unwrap_err();
+            let said = wasm(&manifest).unwrap_err();
             assert!(said.contains(wanted), "{said}");
         }
         assert!(Manifest::read(b"<html>").is_err());

@@ -75,10 +75,7 @@ fn wanted(settings: &Settings) -> BTreeMap<&PluginName, &Image> {
 async fn fetch_one(plugins: &Plugins, store: &Store, name: &PluginName, image: &Image) -> Result<(), String> {
     let of = |problem: String| format!("plugin {name}: cannot use {image}: {problem}");
     let key = key_file(plugins, image).map(PublicKey::read).transpose().map_err(of)?;
-    let known = match store.read(image, key.as_ref()) {
-        Ok(_) => return Ok(()),
-        Err(unfit) => unfit,
-    };
+    let Err(known) = store.read(image, key.as_ref()) else { return Ok(()) };
     if let Unfit::Damaged(what) = &known {
         tracing::warn!(plugin = %name, "{what}; pulling it again");
     }
