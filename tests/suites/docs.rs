@@ -71,7 +71,10 @@ fn tests_named(page: &str) -> Vec<(String, String)> {
     let links =
         page.split("[`").skip(1).filter_map(|rest| rest.split_once("`](")).filter_map(|(name, rest)| {
             let (file, _) = rest.split_once(')')?;
-            file.ends_with(".rs").then(|| (name.to_owned(), file.to_owned()))
+            std::path::Path::new(file)
+                .extension()
+                .is_some_and(|extension| extension == "rs")
+                .then(|| (name.to_owned(), file.to_owned()))
         });
     links.collect()
 }

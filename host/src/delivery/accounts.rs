@@ -24,17 +24,14 @@ pub(super) struct Confirmed {
 }
 
 impl Confirmed {
-    /// A batch with these outcomes, each of which is a receipt; as it was, where one is not.
-    pub(super) fn as_a_whole(
-        (items, rests): (Vec<Item>, Vec<Rest>),
+    /// A batch with these outcomes, each of which is a receipt.
+    pub(super) fn new(
+        items: Vec<Item>,
+        rests: Vec<Rest>,
         outcomes: Outcomes,
         tries: Vec<Option<Try>>,
-    ) -> Result<Self, ((Vec<Item>, Vec<Rest>), Outcomes, Vec<Option<Try>>)> {
-        if outcomes.len() == items.len() && outcomes.iter().all(Result::is_ok) {
-            Ok(Self { items, rests, outcomes, tries, at_ms: now_ms() })
-        } else {
-            Err(((items, rests), outcomes, tries))
-        }
+    ) -> Self {
+        Self { items, rests, outcomes, tries, at_ms: now_ms() }
     }
 
     pub(super) fn len(&self) -> usize {

@@ -328,14 +328,13 @@ impl Publisher {
         if let Some(publish) = begun {
             self.trace(&items, &rests, &tries, &outcomes, publish.end());
         }
-        match Confirmed::as_a_whole((items, rests), outcomes, tries) {
-            Ok(batch) => self.confirmed(batch, policy),
-            Err(((items, rests), outcomes, tries)) => {
-                let again = items.into_iter().zip(rests).map(Pending::of);
-                let given_up = self.sort(again, outcomes, &tries, policy);
-                self.burial.bury(given_up, policy.given_up, &mut self.accounts.recorder).await;
-                self.accounts.recorder.flush();
-            }
+        if outcomes.len() == items.len() && outcomes.iter().all(Result::is_ok) {
+            self.confirmed(Confirmed::new(items, rests, outcomes, tries), policy);
+        } else {
+            let again = items.into_iter().zip(rests).map(Pending::of);
+            let given_up = self.sort(again, outcomes, &tries, policy);
+            self.burial.bury(given_up, policy.given_up, &mut self.accounts.recorder).await;
+            self.accounts.recorder.flush();
         }
         self.count_pending(0);
     }

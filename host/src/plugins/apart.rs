@@ -72,8 +72,9 @@ impl Apart {
         outcome.unwrap_or_else(|error| Outcome::Failed(Failed { reason: error.to_string(), transient: true }))
     }
 
-    pub(super) fn memory(&self) -> u64 {
-        self.crew.idle.lock().iter().map(Waiting::memory).max().unwrap_or(0)
+    /// Bytes that each instance has which is not in a call.
+    pub(super) fn memories(&self) -> Vec<u64> {
+        self.crew.idle.lock().iter().map(Waiting::memory).collect()
     }
 }
 

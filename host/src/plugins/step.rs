@@ -404,7 +404,7 @@ impl Step {
         let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map_or(0, Instance::memory);
         match &self.place {
             Place::Workers(slots) => slots.iter().map(of).max().unwrap_or(0),
-            Place::Apart(apart) => apart.memory(),
+            Place::Apart(apart) => apart.memories().into_iter().max().unwrap_or(0),
         }
     }
 
@@ -424,9 +424,12 @@ impl Step {
     }
 
     fn used_as(&self, role: Role) -> (&Arc<Plugin>, PluginUse) {
-        let StepSpec { route, index, plugin, granted, .. } = &self.spec;
+        let StepSpec { route, index, plugin, granted, .. } = self.spec();
         let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map(Instance::memory);
-        let instances: Vec<u64> = self.slots.iter().filter_map(of).collect();
+        let instances: Vec<u64> = match &self.place {
+            Place::Workers(slots) => slots.iter().filter_map(of).collect(),
+            Place::Apart(apart) => apart.memories(),
+        };
         let used = PluginUse {
             route: route.to_string(),
             step: *index,

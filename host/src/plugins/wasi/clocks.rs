@@ -20,7 +20,6 @@ const SECOND: u64 = 1_000_000_000;
 impl wall_clock::Host for State {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
         let now = if self.granted.clocks { now_ns() } else { self.call.now() };
-        #[expect(clippy::cast_possible_truncation, reason = "less than a second")]
         let nanoseconds = (now % SECOND) as u32;
         Ok(wall_clock::Datetime { seconds: now / SECOND, nanoseconds })
     }
