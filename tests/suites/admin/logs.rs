@@ -29,7 +29,7 @@ async fn a_published_event_is_logged_with_the_fields_of_the_document() {
         ("document_id", "doc-7"),
         ("backend", "local"),
         ("level", "INFO"),
-        ("target", "stagewire::delivery::outcomes"),
+        ("target", "stagewire::delivery::accounts"),
     ] {
         assert_eq!(line[field], value, "{line}");
     }
@@ -100,7 +100,7 @@ async fn a_flood_is_cut_and_what_was_left_out_is_counted() {
     host.terminate().await;
     let lines = lines(&host);
     let written = lines.iter().filter(|line| line["message"] == "event published").count() as u64;
-    let place = "stagewire::delivery::outcomes";
+    let place = "stagewire::delivery::accounts";
     let left_out: u64 =
         lines.iter().filter(|line| line["of"] == place).filter_map(|line| line["left_out"].as_u64()).sum();
     assert_eq!(written + left_out, 2_000, "{written} and {left_out}");
