@@ -422,12 +422,13 @@ async fn the_page_stays_responsive_under_load() {
         assert!(tasks[0] < 100.0, "{page} has a task of {} ms", tasks[0]);
     }
     assert_eq!(load.stop().await.failures(), 0);
-    // A task that is too long is seen.
+    // A task that is too long is seen. It is long by what it does: a task's time is that of its thread, and others want the
+    // processor as well.
     browser.tasks().await;
-    let busy = "const end = performance.now() + 400; while (performance.now() < end);";
+    let busy = "let n = 0; for (let i = 0; i < 1e9; i++) n ^= i; window.n = n;";
     browser.script(busy, &[]).await;
     let tasks = browser.tasks().await;
-    assert!(tasks[0] > 100.0, "a task of 400 ms is one of {} ms", tasks[0]);
+    assert!(tasks[0] > 100.0, "a long task is one of {} ms", tasks[0]);
 }
 
 #[tokio::test]
