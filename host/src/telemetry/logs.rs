@@ -306,29 +306,8 @@ impl<S: Subscriber> Layer<S> for Flood {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Paper(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Paper {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl Paper {
-        fn lines(&self) -> Vec<String> {
-            String::from_utf8(self.0.lock().clone()).unwrap().lines().map(str::to_owned).collect()
-        }
-    }
+    use crate::telemetry::testing::Paper;
 
     #[test]
     fn a_place_that_floods_is_cut_and_the_others_are_not() {

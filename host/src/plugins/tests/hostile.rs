@@ -2,13 +2,13 @@
 //! WebAssembly text each, so that they may say what no compiler would.
 
 use std::fmt::Write as _;
-use std::io::Write;
+use std::io::Write as _;
 
-use parking_lot::Mutex;
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::*;
+use crate::telemetry::testing::Paper;
 
 const WIT: &str = include_str!("../../../../wit/stagewire.wit");
 
@@ -307,21 +307,6 @@ fn what_a_plugin_says_is_cut_to_a_line_that_moves_no_cursor() {
     assert!(refusal.contains("schema of settings has more than 64 KiB"), "{refusal}");
 }
 
-/// What is written, instead of a terminal.
-#[derive(Clone, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_log_line_is_one_line_of_bounded_length_under_the_steps_name() {
     let imports = r#"(import "stagewire:plugin/host@0.1.0" "log" (func $log (param i32 i32 i32)))"#;
@@ -335,7 +320,7 @@ fn a_log_line_is_one_line_of_bounded_length_under_the_steps_name() {
     let writer = paper.clone();
     let lines = tracing_subscriber::fmt().with_writer(move || writer.clone()).with_ansi(false).finish();
     tracing::subscriber::with_default(lines, || step.run(0, &event("a"), Passage::default()));
-    let written = String::from_utf8(paper.0.lock().clone()).unwrap();
+    let written = paper.text();
     assert_eq!(written.lines().count(), 1, "{written:?}");
     assert!(written.contains("plugin=hostile") && !written.contains('\u{1b}'), "{written:?}");
     assert!(written.len() < 16 << 10, "{} bytes", written.len());
