@@ -75,11 +75,12 @@ impl History {
             let about = file.metadata().ok()?;
             let since = about.modified().ok()?.duration_since(UNIX_EPOCH).unwrap_or_default();
             let since_ms = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-            Some(Version { digest: format!("sha256:{digest}"), since_ms, size: about.len() })
+            Some((since, Version { digest: format!("sha256:{digest}"), since_ms, size: about.len() }))
         };
         let mut versions: Vec<_> = files.filter_map(version).collect();
-        versions.sort_by(|a, b| b.since_ms.cmp(&a.since_ms).then_with(|| a.digest.cmp(&b.digest)));
-        versions
+        // As fine as the disk notes it: several may come into force within a millisecond.
+        versions.sort_by(|(one, a), (other, b)| other.cmp(one).then_with(|| a.digest.cmp(&b.digest)));
+        versions.into_iter().map(|(_, version)| version).collect()
     }
 
     /// The file of the version whose digest begins so; without one, of the last in force before `now`.
