@@ -34,9 +34,11 @@ pub(crate) fn everything() -> Result<()> {
     toolchains::everything()
 }
 
-/// The target that plugins are built for, and the tools that the tests call. A `targets` line in
+/// The target that plugins are built for, and the tools that builds and tests call. A `targets` line in
 /// `rust-toolchain.toml` alone does not install them into a toolchain that is already there.
 pub(crate) fn toolchain() -> Result<()> {
+    // Of librdkafka, which is built from source, and of plugins in C.
+    package("make", "make")?;
     if !is_there("rustup") {
         eprintln!(
             "rustup is not there: taking the installed toolchain to have {}, clippy and rustfmt",

@@ -2,8 +2,9 @@
 
 use std::env;
 use std::ffi::OsStr;
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -58,7 +59,26 @@ impl Run {
 
     /// Runs it to its end, its output going where ours goes.
     pub(crate) fn run(mut self) -> Result<()> {
-        let status = self.0.status().with_context(|| format!("`{}` cannot be started", self.line()))?;
+        let status = self.0.status();
+        self.ended(status)
+    }
+
+    /// Runs it to its end, its output going where ours goes; each line of it is also given to `see`.
+    pub(crate) fn run_seen(mut self, mut see: impl FnMut(&str)) -> Result<()> {
+        let child = self.0.stdout(Stdio::piped()).spawn();
+        let mut child = child.with_context(|| format!("`{}` cannot be started", self.line()))?;
+        let lines = child.stdout.take().into_iter().flat_map(|output| BufReader::new(output).split(b'\n'));
+        for line in lines {
+            let line = line.with_context(|| format!("what `{}` prints cannot be read", self.line()))?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            see(&line);
+        }
+        self.ended(child.wait())
+    }
+
+    fn ended(&self, status: io::Result<ExitStatus>) -> Result<()> {
+        let status = status.with_context(|| format!("`{}` cannot be started", self.line()))?;
         if !status.success() {
             bail!("`{}` ended with {status}", self.line());
         }

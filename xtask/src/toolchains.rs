@@ -13,7 +13,6 @@ pub(crate) fn everything() -> Result<()> {
     let requirements = root().join("tests/toolchains/python/requirements.txt");
     python("the Python and C toolchains of plugins", &target().join("toolchains/python"), &requirements)?;
     c_library()?;
-    package("make", "make")?;
     go()?;
     javascript()
 }
