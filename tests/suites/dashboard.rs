@@ -15,15 +15,22 @@ use tokio::task::JoinSet;
 const WIDE: Look = Look { width: 1920, height: 1080, theme: "light" };
 const NARROW: Look = Look { width: 360, height: 800, theme: "light" };
 
-/// The pages by the end of their address, with a text that is there once they are.
-const PAGES: [(&str, &str, &str); 7] = [
-    ("overview", "", "greetings"),
-    ("events", "events", "com.example.hello"),
-    ("event", "events/evt-1", "greetings"),
-    ("routes", "routes", "com.example.letter"),
-    ("plugins", "plugins", "drops-one"),
-    ("backends", "backends", "away"),
-    ("dead-letters", "dead-letters", "400"),
+/// A page: the end of its address, its heading, and a text that is there once all of it is.
+struct Page {
+    name: &'static str,
+    path: &'static str,
+    heading: &'static str,
+    text: &'static str,
+}
+
+const PAGES: [Page; 7] = [
+    Page { name: "overview", path: "", heading: "Overview", text: "greetings" },
+    Page { name: "events", path: "events", heading: "Events", text: "com.example.hello" },
+    Page { name: "event", path: "events/evt-1", heading: "Event evt-1", text: "greetings" },
+    Page { name: "routes", path: "routes", heading: "Routes", text: "com.example.letter" },
+    Page { name: "plugins", path: "plugins", heading: "Plugins", text: "drops-one" },
+    Page { name: "backends", path: "backends", heading: "Backends", text: "away" },
+    Page { name: "dead-letters", path: "dead-letters", heading: "Dead letters", text: "400" },
 ];
 
 /// Three routes: through plugins, to a webhook, and to a backend that is down.
@@ -91,19 +98,26 @@ async fn at(host: &Host, page: &str, look: Look) -> Browser {
     browser
 }
 
+/// Goes to that page by its address, and waits until it is there: the one before may show the same text.
+async fn turn_to(browser: &Browser, page: &Page) {
+    browser.go(&format!("#/{}", page.path)).await;
+    browser.shows("h1", page.heading).await;
+    browser.shows("#page", page.text).await;
+}
+
 #[tokio::test]
 async fn every_page_is_readable_by_everybody_at_both_widths_and_in_both_themes() {
     let (host, _receiver) = lively().await;
     let browser = at(&host, "", WIDE).await;
-    for (name, page, text) in PAGES {
+    for page in &PAGES {
+        turn_to(&browser, page).await;
         for look in [WIDE, NARROW] {
             for theme in ["light", "dark"] {
                 let look = Look { theme, ..look };
                 browser.look(look).await;
-                browser.go(&format!("#/{page}")).await;
-                browser.shows("#page", text).await;
-                accessibility::check(&browser, &format!("{name} at {} in the {theme}", look.width)).await;
-                browser.photograph(name, look).await;
+                let what = format!("{} at {} in the {theme}", page.name, look.width);
+                accessibility::check(&browser, &what).await;
+                browser.photograph(page.name, look).await;
             }
         }
     }
@@ -132,16 +146,15 @@ async fn what_judges_the_pages_finds_what_is_wrong() {
 async fn every_page_can_be_walked_by_keyboard() {
     let (host, _receiver) = lively().await;
     let browser = at(&host, "", WIDE).await;
-    for (name, page, text) in PAGES {
-        browser.go(&format!("#/{page}")).await;
-        browser.shows("#page", text).await;
-        if !page.is_empty() {
+    for page in &PAGES {
+        turn_to(&browser, page).await;
+        if !page.path.is_empty() {
             // Where a page begins, so does who walks it; that comes a moment after the page.
             browser
                 .until("its heading has the focus", "return document.activeElement?.tagName === 'H1'", &[])
                 .await;
         }
-        accessibility::is_walked_by_keyboard(&browser, name).await;
+        accessibility::is_walked_by_keyboard(&browser, page.name).await;
     }
 
     browser.go("#/dead-letters").await;

@@ -1,7 +1,10 @@
 //! Whether a page can be used by people who see little, use a keyboard, or listen.
 
-use serde_json::Value;
+use std::time::Instant;
+
+use serde_json::{Value, json};
 use stagewire_tests::browser::key;
+use stagewire_tests::waiting::PATIENCE;
 use stagewire_tests::{Browser, places};
 
 /// Rules that axe-core has not; they look at the page as it is laid out.
@@ -11,22 +14,51 @@ const RULES: &str = include_str!("accessibility.js");
 /// the contrast of text over pictures, which is a rule of ours.
 const JUDGED: &str = "
 const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
-const { violations, incomplete, passes } = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
+let judgement;
+try {
+    judgement = await axe.run(document, { runOnly: { type: 'tag', values: tags } });
+} catch (error) {
+    return { faults: [`axe-core did not come to its end: ${error}`], passes: [] };
+}
+const { violations, incomplete, passes } = judgement;
 const doubtful = incomplete.filter(({ id }) => id !== 'color-contrast');
 const tell = ({ id, impact, nodes }) => nodes.map(({ target, html, failureSummary, any }) =>
     `${id} (${impact}) at ${target.join(' ')}: ${html.slice(0, 140)}: ${failureSummary || any.map(({ message }) => message).join()}`);
 return { faults: [...violations, ...doubtful].flatMap(tell), passes: passes.map(({ id }) => id) };";
 
-/// What the focus is on: its place among all elements, its words, and whether it can be seen.
+/// Everything that a keyboard should reach, in the order of the page.
+const REACHABLE: &str = "
+const controls = 'a[href], button:not(:disabled), input, select, textarea, summary, pre[tabindex=\"0\"]';
+const reachable = () => [...document.querySelectorAll(controls)]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }));";
+
+/// From now on it is noted whether the page changes by itself in a way that matters.
+const WATCH: &str = "
+const watch = (matters) => {
+    window.watching?.disconnect();
+    window.moved = false;
+    window.watching = new MutationObserver((changes) => { window.moved ||= changes.some(matters); });
+    const all = { childList: true, subtree: true, attributes: true, characterData: true };
+    window.watching.observe(document.documentElement, all);
+};";
+
+/// Everything matters.
+const ALL: &str = "watch(() => true);";
+
+/// Controls that come and go do.
+const CONTROLS: &str = "
+const touches = (node) => node.nodeType === Node.ELEMENT_NODE && (node.matches(controls) || node.querySelector(controls));
+watch(({ addedNodes, removedNodes }) => [...addedNodes, ...removedNodes].some(touches));";
+
+/// Whether nothing did, and as many controls are there as were.
+const UNMOVED: &str = "return !window.moved && reachable().length === arguments[0]";
+
+/// What the focus is on: its place among all of them (-1: none of them), its words, and whether it can be seen.
 const FOCUSED: &str = "const one = document.activeElement;
 if (one === document.body || !one) return null;
 const style = getComputedStyle(one);
-return { place: [...document.querySelectorAll('*')].indexOf(one), words: one.outerHTML.slice(0, 120),
+return { place: reachable().indexOf(one), words: one.outerHTML.slice(0, 120),
          seen: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0 };";
-
-/// Everything that a keyboard should reach.
-const REACHABLE: &str = "return [...document.querySelectorAll('a[href], button:not(:disabled), input, select, textarea, summary, pre[tabindex=\"0\"]')]
-    .filter((one) => one.checkVisibility({ visibilityProperty: true })).length";
 
 /// The next stop is the first of the page.
 const TO_THE_TOP: &str =
@@ -63,39 +95,79 @@ pub(super) async fn judged(browser: &Browser) -> Judgement {
     serde_json::from_value(judgement).expect("a judgement")
 }
 
+/// Fails with what is wrong with a page at rest. What was found while the page changed by itself, in a way that matters, may be of
+/// neither state: then once more. `look` is told how many controls there are.
+async fn at_rest(
+    browser: &Browser,
+    page: &str,
+    matters: &str,
+    mut look: impl AsyncFnMut(i64) -> Result<(), String>,
+) {
+    let begin = Instant::now();
+    loop {
+        let watched = format!("{REACHABLE} {WATCH} {matters} return reachable().length");
+        let count = browser.script(&watched, &[]).await.as_i64().expect("a number");
+        let Err(fault) = look(count).await else { return };
+        let unmoved = browser.script(&format!("{REACHABLE} {UNMOVED}"), &[json!(count)]).await == true;
+        assert!(!unmoved, "{page}: {fault}");
+        assert!(begin.elapsed() < PATIENCE, "{page}, never at rest: {fault}");
+    }
+}
+
 /// Fails with every fault at once.
 pub(super) async fn check(browser: &Browser, page: &str) {
+    let look = async |_| {
+        let faults = all_faults(browser).await;
+        if faults.is_empty() { Ok(()) } else { Err(format!("\n{}", faults.join("\n"))) }
+    };
+    at_rest(browser, page, ALL, look).await;
+}
+
+async fn all_faults(browser: &Browser) -> Vec<String> {
     let Judgement { mut faults, passes } = judged(browser).await;
-    assert!(passes.iter().any(|rule| rule == "color-contrast"), "{page}: {passes:?}");
+    if !passes.iter().any(|rule| rule == "color-contrast") {
+        faults.push(format!("the contrast was not looked at, but {passes:?}"));
+    }
     let own = browser.script(RULES, &[]).await;
     faults.extend(serde_json::from_value::<Vec<String>>(own).expect("a list of sentences"));
     let nameless = |(role, name): &(String, String)| NAMED.contains(&role.as_str()) && name.is_empty();
     let told = browser.accessible().await;
-    assert!(told.len() > 20, "{page}: {told:?}");
+    if told.len() <= 20 {
+        faults.push(format!("no more is told of than {told:?}"));
+    }
     faults.extend(told.into_iter().filter(nameless).map(|(role, _)| format!("a {role} has no name")));
-    assert!(faults.is_empty(), "{page}:\n{}", faults.join("\n"));
+    faults
 }
 
 /// Goes through the page by the tab key: every control is reached once, in the order of the page, visibly, and at the end
 /// the focus leaves.
 pub(super) async fn is_walked_by_keyboard(browser: &Browser, page: &str) {
-    let reachable = browser.script(REACHABLE, &[]).await.as_u64().expect("a number");
+    at_rest(browser, page, CONTROLS, async |count| walk(browser, count).await).await;
+}
+
+/// From the top through so many controls.
+async fn walk(browser: &Browser, count: i64) -> Result<(), String> {
     browser.script(TO_THE_TOP, &[]).await;
-    let mut places: Vec<u64> = Vec::new();
-    loop {
+    for expected in 0..=count {
         browser.key(key::TAB).await;
-        let focused = browser.script(FOCUSED, &[]).await;
-        let Some(place) = focused["place"].as_u64() else { break };
+        let focused = browser.script(&format!("{REACHABLE} {FOCUSED}"), &[]).await;
         // Where a browser has nothing but the page the focus begins again.
-        if places.first() == Some(&place) {
-            break;
+        let left = focused.is_null() || (expected > 0 && focused["place"] == 0);
+        let words = &focused["words"];
+        match (left, expected == count) {
+            (true, true) => return Ok(()),
+            (true, false) => return Err(format!("a keyboard reaches {expected} of {count}")),
+            (false, true) => return Err(format!("after all {count} the focus is on {words}")),
+            (false, false) if focused["place"] != expected => {
+                return Err(format!("stop {expected} is out of order: {words}"));
+            }
+            (false, false) if focused["seen"] != true => {
+                return Err(format!("the focus is not seen on {words}"));
+            }
+            (false, false) => {}
         }
-        assert_eq!(focused["seen"], true, "{page}: the focus is not seen on {}", focused["words"]);
-        assert!(places.last() < Some(&place), "{page}: out of order: {}", focused["words"]);
-        places.push(place);
-        assert!(places.len() as u64 <= reachable, "{page}: more than {reachable} stops");
     }
-    assert_eq!(places.len() as u64, reachable, "{page}: a keyboard does not reach everything");
+    Ok(())
 }
 
 /// What the focus is on, by its accessible words.
