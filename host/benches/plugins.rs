@@ -40,20 +40,24 @@ fn main() {
     let small = event(900);
     let mut bare = bare_call();
     let empty = step(&engine, "guests", "keeps-all", "{}");
-    against("empty step", || run(&empty, &small), "bare call", &mut bare, "at most 2");
-    let filter = step(&engine, "plugins", "type-filter", r#"{"allow":["com.storytelling.nlp.document.*"]}"#);
-    against("filter", || run(&filter, &small), "bare call", &mut bare, "at most 5");
-    let row: Vec<Step> = (0..10)
-        .map(|_| step(&engine, "plugins", "type-filter", r#"{"allow":["com.storytelling.nlp.document.*"]}"#))
-        .collect();
-    let ten = || row.iter().for_each(|step| run(step, &small));
-    against("ten in a row", ten, "filter", || run(&filter, &small), "at most 11");
+    against("empty step", passing(&empty, &small), "bare call", &mut bare, "at most 2");
+    let load = || load(&engine, "plugins", "type-filter");
+    let prepare = |plugin: &Arc<Plugin>| prepare(plugin, r#"{"allow":["com.storytelling.nlp.document.*"]}"#);
+    let plugin = load();
+    let filter = prepare(&plugin);
+    against("filter", passing(&filter, &small), "bare call", &mut bare, "at most 5");
+    // As in a host: steps of one file have its code in common, and an instance each.
+    let row: Vec<Step> = (0..10).map(|_| prepare(&plugin)).collect();
+    against("ten in a row", passing_all(&row, &small), "filter", passing(&filter, &small), "at most 11");
+    let apart_row: Vec<Step> = (0..10).map(|_| prepare(&load())).collect();
+    let ten = passing_all(&apart_row, &small);
+    against("ten files in a row", ten, "filter", passing(&filter, &small), "for information");
     let state = step(&engine, "guests", "remembers", "{}");
     let [one, hundred] = ["get", "gets"].map(looking);
-    let more = apart(|| run(&state, &hundred), || run(&state, &one));
+    let more = apart(passing(&state, &hundred), passing(&state, &one));
     println!("  state get        {:>8.0} ns   (at most 1000)", more / 99.0);
     let large = event(16 << 10);
-    against("filter, 16 KiB", || run(&filter, &large), "filter", || run(&filter, &small), "about 1");
+    against("filter, 16 KiB", passing(&filter, &large), "filter", passing(&filter, &small), "about 1");
     let [on_demand, pooled] = [InstanceAllocationStrategy::OnDemand, pool()].map(guest);
     let fresh = |guest: &Guest| drop(black_box(guest.start()));
     against("fresh, on demand", || fresh(&on_demand), "pooled", || fresh(&pooled), "for information");
@@ -65,7 +69,7 @@ fn main() {
         [("redact, 1 KiB", 1 << 10, "at most 2.5"), ("redact, 16 KiB", 16 << 10, "at most 1.6")]
     {
         let event = event(size);
-        against(what, || run(&redact, &event), "native", || native(&event, &rules), bound);
+        against(what, passing(&redact, &event), "native", || native(&event, &rules), bound);
     }
 }
 
@@ -132,11 +136,18 @@ fn looking(kind: &str) -> Event {
 }
 
 fn step(engine: &Arc<Engine>, place: &str, plugin: &str, settings: &str) -> Step {
+    prepare(&load(engine, place, plugin), settings)
+}
+
+fn load(engine: &Arc<Engine>, place: &str, plugin: &str) -> Arc<Plugin> {
     let file = built(place, plugin);
     let bytes = std::fs::read(&file)
         .unwrap_or_else(|error| panic!("{}: {error}; `cargo xtask guests` builds it", file.display()));
-    let plugin = Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads");
-    Step::alone("bench", &plugin, settings.into(), Limits::default()).expect("the plugin takes its settings")
+    Plugin::load(engine, &plugin.into(), &bytes).expect("the plugin loads")
+}
+
+fn prepare(plugin: &Arc<Plugin>, settings: &str) -> Step {
+    Step::alone("bench", plugin, settings.into(), Limits::default()).expect("the plugin takes its settings")
 }
 
 /// `target/plugins/…` or `target/guests/…`, beside `target/release/deps/`, where this program is.
@@ -146,8 +157,20 @@ fn built(place: &str, plugin: &str) -> PathBuf {
     target.join(place).join(format!("{plugin}.wasm"))
 }
 
-fn run(step: &Step, event: &Event) {
-    match black_box(step.run(0, black_box(event), Passage::default())) {
+/// An event that passes the step again and again.
+fn passing<'a>(step: &'a Step, event: &Event) -> impl FnMut() + 'a {
+    let mut event = event.clone();
+    move || run(step, &mut event)
+}
+
+/// The same, one after another.
+fn passing_all<'a>(steps: &'a [Step], event: &Event) -> impl FnMut() + 'a {
+    let mut event = event.clone();
+    move || steps.iter().for_each(|step| run(step, &mut event))
+}
+
+fn run(step: &Step, event: &mut Event) {
+    match black_box(step.pass(0, black_box(event), Passage::default())) {
         Outcome::Keep | Outcome::Out(_) => {}
         other => panic!("the plugin does not keep the event: {other:?}"),
     }

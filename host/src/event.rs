@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use bytestring::ByteString;
 
 const VERSION: u8 = 1;
 const HEAD: usize = 4 + 4 * (CORE + 1);
@@ -110,8 +111,20 @@ pub enum Invalid {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
     record: Bytes,
-    ends: [u32; CORE],
-    data_at: u32,
+    /// The text of all core attributes, a share of the record: that it is text is found out once.
+    core: ByteString,
+}
+
+/// The record of nothing.
+static NOTHING: [u8; HEAD] = {
+    let mut record = [0; HEAD];
+    record[0] = VERSION;
+    record
+};
+
+/// The offset that stands at that place of a record.
+fn offset(record: &[u8], at: usize) -> usize {
+    record[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes) as usize)
 }
 
 impl Event {
@@ -134,29 +147,22 @@ impl Event {
             return Err(Invalid::Record("unknown version"));
         }
         let kind = DataKind::from_byte(head[1]).ok_or(Invalid::Record("unknown data kind"))?;
-        let mut ends = [0_u32; CORE];
-        let mut last = 0;
-        for (end, bytes) in ends.iter_mut().zip(head[4..].chunks_exact(4)) {
-            *end = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            if *end < last {
-                return Err(Invalid::Record("attribute ends run backwards"));
-            }
-            last = *end;
+        let ends: [usize; CORE] = std::array::from_fn(|index| offset(head, 4 + 4 * index));
+        if !ends.is_sorted() {
+            return Err(Invalid::Record("attribute ends run backwards"));
         }
-        let tail = &head[4 + 4 * CORE..];
-        let data_at = u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]]);
+        let (last, data_at) = (ends[CORE - 1], offset(head, HEAD - 4));
         let body = &record[HEAD..];
-        if data_at < last || body.len() < data_at as usize {
+        if data_at < last || body.len() < data_at {
             return Err(Invalid::Record("shorter than its attributes"));
         }
-        if kind == DataKind::None && body.len() > data_at as usize {
+        if kind == DataKind::None && body.len() > data_at {
             return Err(Invalid::Record("data where none is announced"));
         }
-        let text = std::str::from_utf8(&body[..last as usize]).map_err(|_| Invalid::Record("not UTF-8"))?;
-        if !ends.iter().all(|end| text.is_char_boundary(*end as usize)) {
+        let event = Self::with_core(record, last)?;
+        if !ends.iter().all(|end| event.core.is_char_boundary(*end)) {
             return Err(Invalid::Record("an attribute ends inside a character"));
         }
-        let event = Self { ends, data_at, record };
         if event.id().is_empty() || event.source().is_empty() || event.kind().is_empty() {
             return Err(Invalid::Record("a required attribute is missing"));
         }
@@ -172,17 +178,38 @@ impl Event {
         }
     }
 
+    fn with_core(record: Bytes, length: usize) -> Result<Self, Invalid> {
+        let core = record.slice(HEAD..HEAD + length).try_into().map_err(|_| Invalid::Record("not UTF-8"))?;
+        Ok(Self { record, core })
+    }
+
+    /// Takes it out for a while. What is left is no event: each attribute of it is empty.
+    pub(crate) fn take(&mut self) -> Self {
+        let nothing = Self { record: Bytes::from_static(&NOTHING), core: ByteString::new() };
+        std::mem::replace(self, nothing)
+    }
+
     /// The encoded record, as the journal keeps it.
     pub fn record(&self) -> &Bytes {
         &self.record
     }
 
     fn core(&self, attribute: Core) -> &str {
-        let index = attribute as usize;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] as usize };
-        let bytes = &self.record[HEAD + start..HEAD + self.ends[index] as usize];
-        // Checked once, when the record was made or taken over.
-        std::str::from_utf8(bytes).unwrap_or_default()
+        self.part(attribute as usize)
+    }
+
+    fn part(&self, index: usize) -> &str {
+        let start = if index == 0 { 0 } else { self.end(index - 1) };
+        self.core.get(start..self.end(index)).unwrap_or_default()
+    }
+
+    /// Where a core attribute ends, in the text of all.
+    fn end(&self, index: usize) -> usize {
+        offset(&self.record, 4 + 4 * index)
+    }
+
+    fn data_at(&self) -> usize {
+        HEAD + offset(&self.record, HEAD - 4)
     }
 
     fn optional(&self, attribute: Core) -> Option<&str> {
@@ -236,9 +263,7 @@ impl Event {
             return Some(Value::String("1.0"));
         }
         if let Some(index) = CORE_NAMES.iter().position(|core| *core == name) {
-            let start = if index == 0 { 0 } else { self.ends[index - 1] };
-            let bytes = &self.record[HEAD + start as usize..HEAD + self.ends[index] as usize];
-            let text = std::str::from_utf8(bytes).unwrap_or_default();
+            let text = self.part(index);
             return (!text.is_empty()).then_some(Value::String(text));
         }
         self.extensions().find(|(extension, _)| *extension == name).map(|(_, value)| value)
@@ -246,22 +271,17 @@ impl Event {
 
     /// The core attributes that are present, by their CloudEvents names, without `specversion`.
     pub fn core_attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        // They lie one behind the other: looked at once for all.
-        let text = std::str::from_utf8(self.core_bytes()).unwrap_or_default();
-        let starts = std::iter::once(0).chain(self.ends);
-        let places = CORE_NAMES.iter().zip(starts.zip(self.ends)).filter(|(_, (start, end))| start < end);
-        places.map(move |(name, (start, end))| {
-            (*name, text.get(start as usize..end as usize).unwrap_or_default())
-        })
+        let parts = CORE_NAMES.iter().enumerate().map(|(index, name)| (*name, self.part(index)));
+        parts.filter(|(_, text)| !text.is_empty())
     }
 
     /// The text of all core attributes, one behind the other.
     pub(crate) fn core_bytes(&self) -> &[u8] {
-        &self.record[HEAD..HEAD + self.ends[CORE - 1] as usize]
+        self.core.as_bytes()
     }
 
     fn extension_bytes(&self) -> &[u8] {
-        &self.record[HEAD + self.ends[CORE - 1] as usize..HEAD + self.data_at as usize]
+        &self.record[HEAD + self.core.len()..self.data_at()]
     }
 
     /// The extension attributes, sorted by name.
@@ -315,12 +335,12 @@ impl Event {
 
     /// The exact bytes of `data`; empty where there is none.
     pub fn data(&self) -> &[u8] {
-        &self.record[HEAD + self.data_at as usize..]
+        &self.record[self.data_at()..]
     }
 
     /// `data` as a share of this event's buffer.
     pub fn data_bytes(&self) -> Bytes {
-        self.record.slice(HEAD + self.data_at as usize..)
+        self.record.slice(self.data_at()..)
     }
 
     /// What orders events among themselves unless a rule says otherwise: the `partitionkey` extension, else
@@ -582,11 +602,9 @@ impl<'a> Draft<'a> {
         record.put_u8(VERSION);
         record.put_u8(self.data_kind as u8);
         record.put_u16_le(u16::try_from(self.extensions.len()).map_err(|_| Invalid::Size(size))?);
-        let mut ends = [0_u32; CORE];
         let mut end = 0_u32;
-        for (slot, text) in ends.iter_mut().zip(core) {
+        for text in core {
             end += u32::try_from(text.len()).map_err(|_| Invalid::Size(size))?;
-            *slot = end;
             record.put_u32_le(end);
         }
         record.put_u32_le(0);
@@ -607,7 +625,7 @@ impl<'a> Draft<'a> {
         let data_at = u32::try_from(record.len() - HEAD).map_err(|_| Invalid::Size(size))?;
         record[HEAD - 4..HEAD].copy_from_slice(&data_at.to_le_bytes());
         record.put_slice(&self.data);
-        Ok(Event { record: record.freeze(), ends, data_at })
+        Event::with_core(record.freeze(), attributes)
     }
 
     fn check(&mut self) -> Result<(), Invalid> {
@@ -684,6 +702,9 @@ fn check_text(name: &str, text: &str) -> Result<(), Invalid> {
 }
 
 fn check_time(time: &str) -> Result<(), Invalid> {
+    if utc_ms(time).is_some() {
+        return Ok(());
+    }
     let wrong = || Invalid::Value {
         name: "time".into(),
         problem: format!("{time:?}, which is not RFC 3339; write it like 2025-12-14T12:00:00Z"),
@@ -697,12 +718,13 @@ fn check_time(time: &str) -> Result<(), Invalid> {
     time.parse::<jiff::Timestamp>().map(|_| ()).map_err(|_| wrong())
 }
 
-/// Milliseconds of the usual form, `2025-12-14T12:00:00.123Z`: it is read for every event that is confirmed, which the
-/// general parser would take ten times as long for. None for other forms, and for what is no time.
+/// Milliseconds of the usual form, `2025-12-14T12:00:00.123Z` or with `+00:00`: it is read of every event that comes in and that
+/// is confirmed, which the general parser would take ten times as long for. None for other forms, and for what is no time.
 fn utc_ms(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
     let head = bytes.get(..19)?;
-    let rest = bytes[19..].strip_suffix(b"Z")?;
+    let rest = &bytes[19..];
+    let rest = rest.strip_suffix(b"Z").or_else(|| rest.strip_suffix(b"+00:00"))?;
     let number = |from: usize, to: usize| {
         head[from..to]
             .iter()
@@ -796,6 +818,7 @@ mod tests {
     fn other_forms_of_a_time_are_read_as_well() {
         let of = |time: &str| Event::builder("1", "s", "t").time(time.to_owned()).build().unwrap().time_ms();
         assert_eq!(of("2025-12-14T12:00:00Z"), Some(1_765_713_600_000));
+        assert_eq!(utc_ms("2025-12-14T12:00:00.250+00:00"), Some(1_765_713_600_250), "as Python writes it");
         assert_eq!(of("2025-12-14T13:00:00.5+01:00"), Some(1_765_713_600_500));
         assert_eq!(of("2025-12-31T23:59:59.999Z"), Some(1_767_225_599_999));
         assert_eq!(utc_ms("2025-12-31T23:59:59.999Z"), None, "the end of a month");
@@ -803,7 +826,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_time_is_what_the_general_parser_says(text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?Z") {
+        fn a_time_is_what_the_general_parser_says(text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|\\+00:00)") {
             if let Some(fast) = utc_ms(&text) {
                 let jiff = text.parse::<jiff::Timestamp>().unwrap();
                 prop_assert_eq!(i128::from(fast), jiff.as_nanosecond().div_euclid(1_000_000), "{}", text);

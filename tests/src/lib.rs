@@ -34,7 +34,7 @@ pub mod toxiproxy;
 pub mod waiting;
 pub mod wire;
 
-pub use brokers::kafka::{self, Kafka};
+pub use brokers::kafka::{self, Kafka, KafkaInSync};
 pub use brokers::nats::{CoreNats, JetStream};
 pub use brokers::rabbitmq::{self, RabbitMq};
 pub use brokers::receiver::{self, Receiver, SecuredReceiver};

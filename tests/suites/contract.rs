@@ -222,6 +222,7 @@ contract! {
     redis_sentinel: stagewire_tests::redis::Sentinel,
     redis_cluster: stagewire_tests::redis::Cluster,
     kafka: stagewire_tests::Kafka,
+    kafka_in_sync: stagewire_tests::KafkaInSync,
     jetstream: stagewire_tests::JetStream,
     rabbitmq: stagewire_tests::RabbitMq,
     webhook: stagewire_tests::Receiver,

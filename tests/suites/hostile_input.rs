@@ -175,7 +175,7 @@ async fn ten_thousand_open_connections_leave_the_host_answering_and_small() {
     host.send_all(&stories::processed()).await;
     let during = host.process().resident();
     let each = during.saturating_sub(before) / CONNECTIONS as u64;
-    // hyper's read buffer of 8 KiB, and the connection's state.
+    // hyper's buffers, 16 KiB to read half of a head and 8 KiB to write, and the connection's state.
     assert!(each < 32 << 10, "{each} bytes a connection: {before} to {during}");
     drop(open);
     host.send_all(&stories::processed()).await;

@@ -48,6 +48,24 @@ async fn an_endless_loop() {
 }
 
 #[tokio::test]
+async fn what_takes_long_is_called_apart_from_the_workers_and_keeps_its_order() {
+    let redis = Redis::start().await;
+    let plan = Host::with(settings(&redis, "endless-loop", "drop")).guest("endless-loop");
+    let host = plan.host("workers: 1").start().await;
+    let is_apart = async || host.status().await["steps"][0]["apart"] == true;
+    assert!(!is_apart().await);
+    host.send_all(&[event("first", "loop")]).await;
+    until_true("its calls are made apart", PATIENCE, is_apart).await;
+    host.send_all(&[event("slow", "loop"), event("behind", "fine"), event("honest", "good")]).await;
+    // All of one key: of its route the later one waits, and no other route does.
+    let stream = redis.stream("nlp-events");
+    stream.has(2).await;
+    assert_eq!(stream.ids().await, ["honest", "behind"]);
+    let log = host.log();
+    assert!(log.contains("calls take long: they are made apart from the workers"), "{log}");
+}
+
+#[tokio::test]
 async fn a_memory_bomb() {
     on_error_holds("memory-bomb", "bomb").await;
 }

@@ -24,7 +24,6 @@ use axum::body::Body;
 use axum::extract::FromRef;
 use axum::http::{Request, Response};
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -118,11 +117,7 @@ impl FromRef<Api> for Tails {
 ///
 /// # Errors
 /// Why it may not or cannot listen there, and the mend.
-pub async fn serve(
-    settings: &Settings,
-    view: Arc<View>,
-    stop: CancellationToken,
-) -> Result<AdminServer, String> {
+pub fn serve(settings: &Settings, view: Arc<View>, stop: CancellationToken) -> Result<AdminServer, String> {
     let (data, settings) = (&settings.data, &settings.admin);
     let listen = settings.listen;
     if !listen.ip().is_loopback() && settings.tokens.is_empty() {
@@ -136,7 +131,7 @@ pub async fn serve(
     let cannot = |error| {
         format!("cannot listen on {listen}: {error}; stop the other process or set host.admin.listen")
     };
-    let socket = TcpListener::bind(listen).await.map_err(cannot)?;
+    let socket = listener::bind(listen).map_err(cannot)?;
     let local_addr = socket.local_addr().map_err(cannot)?;
     let audit = Audit::new(data);
     let endpoints = api::endpoints();

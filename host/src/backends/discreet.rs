@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 
-use super::{Backend, Failure, Item, Outcomes, Reading, Watch, Watched};
+use super::{Backend, Failure, Item, Outcomes, Pipeline, Reading, Watch, Watched};
 use crate::Event;
 use crate::config::secrets;
 
@@ -15,15 +15,15 @@ impl Backend for Discreet {
     }
 
     async fn publish(&mut self, batch: &[Item]) -> Outcomes {
-        let mut outcomes = self.0.publish(batch).await;
-        // Most batches are confirmed as a whole, and nothing is done.
-        for outcome in &mut outcomes {
-            if let Err(failure) = outcome {
-                let said = std::mem::replace(failure, Failure::Held);
-                *failure = said.saying(secrets::hidden);
-            }
-        }
-        outcomes
+        discreet(self.0.publish(batch).await)
+    }
+
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        self.0.pipeline().is_some().then_some(self)
+    }
+
+    fn batch(&self) -> usize {
+        self.0.batch()
     }
 
     fn rate(&self) -> Option<f64> {
@@ -48,6 +48,40 @@ impl Backend for Discreet {
     async fn close(&mut self) {
         self.0.close().await;
     }
+}
+
+#[async_trait]
+impl Pipeline for Discreet {
+    fn begin(&mut self, batch: &[Item]) {
+        if let Some(pipeline) = self.0.pipeline() {
+            pipeline.begin(batch);
+        }
+    }
+
+    async fn decided(&mut self) {
+        if let Some(pipeline) = self.0.pipeline() {
+            pipeline.decided().await;
+        }
+    }
+
+    async fn outcomes(&mut self, batch: &[Item]) -> Outcomes {
+        match self.0.pipeline() {
+            Some(pipeline) => discreet(pipeline.outcomes(batch).await),
+            // The lane takes what is missing to be lost.
+            None => Outcomes::new(),
+        }
+    }
+}
+
+fn discreet(mut outcomes: Outcomes) -> Outcomes {
+    // Most batches are confirmed as a whole, and nothing is done.
+    for outcome in &mut outcomes {
+        if let Err(failure) = outcome {
+            let said = std::mem::replace(failure, Failure::Held);
+            *failure = said.saying(secrets::hidden);
+        }
+    }
+    outcomes
 }
 
 struct DiscreetWatch(Box<dyn Watch>);

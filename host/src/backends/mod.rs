@@ -70,8 +70,7 @@ pub enum Failure {
 
 impl Failure {
     /// Whether later events of its key have to wait: it may still be delivered.
-    #[cfg(any(feature = "kafka", feature = "redis_streams", feature = "webhook"))]
-    fn holds_up(&self) -> bool {
+    pub(crate) fn holds_up(&self) -> bool {
         !matches!(self, Self::Reject(_))
     }
 
@@ -228,6 +227,16 @@ pub trait Backend: Send + Sync {
     /// make the batch atomic.
     async fn publish(&mut self, batch: &[Item]) -> Outcomes;
 
+    /// Whether a batch may be given to it while the one before is under way, and by what. The same answer as long as any is.
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        None
+    }
+
+    /// The most events that are best published at once, where no settings say how many.
+    fn batch(&self) -> usize {
+        2_048
+    }
+
     /// The most events a second that the receiver has allowed, where it says so.
     fn rate(&self) -> Option<f64> {
         None
@@ -255,6 +264,23 @@ pub trait Backend: Send + Sync {
 
     /// Says good-bye.
     async fn close(&mut self);
+}
+
+/// What a backend takes batches by before the earlier ones are confirmed, where it keeps the order of all of them by itself.
+///
+/// A lane that is told of a failure begins no more, waits for what is under way, takes whatever is behind an event that
+/// failed, and of its key, to have failed with it, and goes on by [`Backend::publish`] until that confirms a batch as a whole.
+#[async_trait]
+pub trait Pipeline: Send {
+    /// Begins to publish a batch behind those that are under way.
+    fn begin(&mut self, batch: &[Item]);
+
+    /// Waits until the oldest batch under way is decided. May be given up and called again.
+    async fn decided(&mut self);
+
+    /// What became of the oldest batch under way, which is this one, once it is decided. Within it, the same holds as for
+    /// [`Backend::publish`].
+    async fn outcomes(&mut self, batch: &[Item]) -> Outcomes;
 }
 
 /// What a backend's settings opened: usually one target, one per url for webhooks. Each gets a lane of its own.

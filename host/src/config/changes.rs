@@ -323,7 +323,7 @@ routes:
           + stdout
         settings
           ~ events.dlq.max_retries: 3 → 5
-          ~ host.delivery.batch: 2048 → 7
+          ~ host.delivery.batch: null → 7
         at the next start
           ~ host.workers: null → 3
         not compared, because they are secret: redis_streams.url, stage3.headers.X-API-Key

@@ -573,8 +573,9 @@ pub enum Fsync {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Delivery {
-    /// The most events in one publish.
-    pub batch: usize,
+    /// The most events in one publish; where absent, 2048, or 8192 to Kafka.
+    #[schemars(example = 500)]
+    pub batch: Option<usize>,
     /// How long a batch waits to fill once it has its first event; 0ms sends at once, at more work for each event.
     pub linger: Span,
     /// The most events a lane keeps in memory; beyond, they go to its overflow on disk.
@@ -595,7 +596,7 @@ pub struct Delivery {
 impl Default for Delivery {
     fn default() -> Self {
         Self {
-            batch: 2_048,
+            batch: None,
             linger: Span::millis(1),
             queue: 16_384,
             retry_base: Span::millis(100),

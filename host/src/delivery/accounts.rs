@@ -12,25 +12,20 @@ use crate::Event;
 use crate::backends::{Item, Outcomes, Receipt};
 use crate::journal::now_ms;
 use crate::provenance::Recorder;
-use crate::trace::Try;
+use crate::trace::Tries;
 
 /// A batch that was confirmed as a whole.
 pub(super) struct Confirmed {
     items: Vec<Item>,
     rests: Vec<Rest>,
     outcomes: Outcomes,
-    tries: Vec<Option<Try>>,
+    tries: Tries,
     at_ms: u64,
 }
 
 impl Confirmed {
     /// A batch with these outcomes, each of which is a receipt.
-    pub(super) fn new(
-        items: Vec<Item>,
-        rests: Vec<Rest>,
-        outcomes: Outcomes,
-        tries: Vec<Option<Try>>,
-    ) -> Self {
+    pub(super) fn new(items: Vec<Item>, rests: Vec<Rest>, outcomes: Outcomes, tries: Tries) -> Self {
         Self { items, rests, outcomes, tries, at_ms: now_ms() }
     }
 
@@ -44,12 +39,14 @@ pub(super) struct Accounts {
     pub(super) recorder: Recorder,
     /// The receipt of the event at hand, as text.
     receipt: String,
+    /// How old the events of a batch are, in seconds.
+    ages: Vec<f64>,
     open: Option<Confirmed>,
 }
 
 impl Accounts {
     pub(super) fn new(shared: Arc<Shared>, recorder: Recorder) -> Self {
-        Self { shared, recorder, receipt: String::new(), open: None }
+        Self { shared, recorder, receipt: String::new(), ages: Vec::new(), open: None }
     }
 
     /// To be closed when the next batch is under way, or there is none.
@@ -60,14 +57,23 @@ impl Accounts {
     /// Notes and settles what was left open.
     pub(super) fn close(&mut self, policy: &Policy) {
         let Some(Confirmed { items, rests, outcomes, tries, at_ms }) = self.open.take() else { return };
-        let mut tries = tries.into_iter();
-        for ((item, rest), outcome) in items.into_iter().zip(rests).zip(outcomes) {
-            let trace = tries.next().flatten().and_then(|this| this.recorded());
+        self.age(items.iter().map(|item| &item.event), at_ms, policy);
+        for (place, (pending, outcome)) in items.into_iter().zip(rests).zip(outcomes).enumerate() {
             if let Ok(receipt) = outcome {
-                self.confirmed(Pending::of((item, rest)), &receipt, (at_ms, trace), policy);
+                let trace = tries.recorded(place);
+                self.confirmed(Pending::of(pending), &receipt, (at_ms, trace), policy);
             }
         }
         self.recorder.flush();
+    }
+
+    /// Counts how old events are, of a batch all at once: by now other caches have them, and many are fetched at a time where
+    /// nothing else is done between two.
+    pub(super) fn age<'a>(&mut self, events: impl Iterator<Item = &'a Event>, at_ms: u64, policy: &Policy) {
+        if policy.track_latency {
+            self.ages.extend(events.filter_map(|event| age(event, at_ms)));
+            self.ages.drain(..).for_each(|age| self.shared.metrics.age.observe(age));
+        }
     }
 
     /// Notes and settles one event.
@@ -91,9 +97,6 @@ impl Accounts {
         }
         if policy.track_latency {
             self.shared.metrics.confirmed(Duration::from_millis(latency_ms).as_secs_f64(), trace);
-            if let Some(age) = age(&event, at_ms) {
-                self.shared.metrics.age.observe(age);
-            }
         }
         if policy.log_events && tracing::enabled!(tracing::Level::INFO) {
             let document_id =

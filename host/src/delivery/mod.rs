@@ -15,6 +15,7 @@ mod pause;
 mod pending;
 mod policy;
 mod publisher;
+mod publishing;
 mod queue;
 mod rate;
 mod settling;

@@ -10,7 +10,7 @@ use super::publisher::Publisher;
 use super::{Policy, pause};
 use crate::backends::{Failure, Outcomes};
 use crate::journal::now_ms;
-use crate::trace::Try;
+use crate::trace::Tries;
 
 /// Where the events of a batch go, before it is done.
 #[derive(Default)]
@@ -32,22 +32,18 @@ impl Publisher {
         &mut self,
         batch: impl Iterator<Item = Pending>,
         outcomes: Outcomes,
-        tries: &[Option<Try>],
+        tries: &Tries,
         policy: &Policy,
     ) -> Vec<(Pending, String)> {
         let (now, at_ms) = (Instant::now(), now_ms());
         let mut sorted = Sorted::default();
         let mut waiting: Vec<u64> = Vec::new();
-        let missing = std::iter::repeat_with(|| {
-            Err(Failure::Reconnect("the backend gave no outcome for an event".into()))
-        });
-        let outcomes = outcomes.into_iter().chain(missing);
-        for (index, (pending, outcome)) in batch.zip(outcomes).enumerate() {
+        for (place, (pending, outcome)) in batch.zip(outcomes).enumerate() {
             let failure = match outcome {
                 Ok(receipt) => {
                     sorted.confirmed += 1;
-                    let trace = tries.get(index).copied().flatten().and_then(|this| this.recorded());
-                    self.accounts.confirmed(pending, &receipt, (at_ms, trace), policy);
+                    self.accounts.age(std::iter::once(&pending.outgoing.event), at_ms, policy);
+                    self.accounts.confirmed(pending, &receipt, (at_ms, tries.recorded(place)), policy);
                     continue;
                 }
                 Err(failure) => failure,

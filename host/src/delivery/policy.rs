@@ -18,8 +18,8 @@ pub enum GivenUp {
 /// How a lane works.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
-    /// The most events in one publish.
-    pub batch: usize,
+    /// The most events in one publish; where absent, as many as the backend likes best.
+    pub batch: Option<usize>,
     /// How long a batch waits to fill.
     pub linger: Duration,
     /// The most events in memory.
@@ -48,7 +48,7 @@ impl Policy {
         let delivery = &settings.host.delivery;
         let events = settings.events.clone().unwrap_or_default();
         Self {
-            batch: own.batch.unwrap_or(delivery.batch).max(1),
+            batch: own.batch.or(delivery.batch).map(|batch| batch.max(1)),
             linger: own.linger.unwrap_or(delivery.linger).0,
             queue: delivery.queue.max(1),
             rate: own.rate.or(delivery.rate).filter(|rate| *rate > 0.0),

@@ -1,25 +1,23 @@
 //! The task that publishes: connect, take a batch, hand it to the backend, act on what it says.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::accounts::{Accounts, Confirmed};
+use super::accounts::Accounts;
 use super::breaker::{Allowed, Breaker};
 use super::burial::Burial;
 use super::lane::Shared;
-use super::pending::{Pending, Pendings, Rest};
+use super::pending::{Pending, Pendings};
 use super::rate::Bucket;
 use super::watching::Watching;
-use super::{BreakerState, Outgoing, Policy, State, pause};
-use crate::backends::{Failure, Item, Outcomes, Target};
+use super::{BreakerState, Policy, State, pause};
+use crate::backends::{Failure, Target};
 use crate::journal::{DeadLetters, now_ms};
 use crate::provenance::Recorder;
-use crate::trace::{Context, Destination, Publish, Try};
+use crate::trace::Destination;
 
 /// How often settled overflow is let go of.
 const TIDY: Duration = Duration::from_millis(200);
@@ -37,12 +35,16 @@ pub(super) struct Publisher {
     pub(super) pendings: Pendings,
     pub(super) breaker: Breaker,
     pub(super) accounts: Accounts,
+    /// The last batch was not confirmed as a whole: until one is, none is begun behind another.
+    pub(super) has_failed: bool,
+    /// Events that the backend has and did not answer for.
+    pub(super) with_backend: usize,
     /// Where spans say that it delivers.
-    destination: Arc<Destination>,
+    pub(super) destination: Arc<Destination>,
     /// The look at who reads from the backend; ends with the lane.
     watching: Option<Watching>,
-    burial: Burial,
-    bucket: Bucket,
+    pub(super) burial: Burial,
+    pub(super) bucket: Bucket,
     tidied: Instant,
 }
 
@@ -55,6 +57,8 @@ impl Publisher {
     ) -> Self {
         Self {
             accounts: Accounts::new(Arc::clone(&shared), recorder),
+            has_failed: false,
+            with_backend: 0,
             destination: Arc::new(destination(&target)),
             watching: None,
             burial: Burial::new(shared.name.clone(), dead_letters, shared.metrics.dead.clone()),
@@ -233,7 +237,7 @@ impl Publisher {
     }
 
     /// How many events may be tried now; where none may, until when the lane rests.
-    fn most(&mut self, policy: &Policy) -> usize {
+    pub(super) fn most(&mut self, policy: &Policy) -> usize {
         let now = Instant::now();
         if self.not_before.is_some_and(|until| until > now) {
             return 0;
@@ -242,7 +246,7 @@ impl Publisher {
         let allowed = self.breaker.allows(now);
         self.show_breaker();
         let most = match allowed {
-            Allowed::All => policy.batch,
+            Allowed::All => policy.batch.unwrap_or_else(|| self.target.backend.batch()),
             Allowed::Probe => 1,
             Allowed::NothingUntil(until) => {
                 self.not_before = Some(until);
@@ -267,7 +271,7 @@ impl Publisher {
     }
 
     /// The next batch: what was tried before, then what waits.
-    fn batch(&mut self, most: usize, policy: &Policy) -> Vec<Pending> {
+    pub(super) fn batch(&mut self, most: usize, policy: &Policy) -> Vec<Pending> {
         let now = Instant::now();
         let mut batch = Vec::new();
         if most == 0 {
@@ -290,95 +294,11 @@ impl Publisher {
         batch
     }
 
-    fn count_pending(&self, more: usize) {
-        let pending = self.pendings.len() + more;
+    /// Shows how many events are here, so many more at hand, and with the backend.
+    pub(super) fn count_pending(&self, more: usize) {
+        let pending = self.pendings.len() + more + self.with_backend;
         self.shared.pending.store(pending as u64, Ordering::Relaxed);
         self.shared.metrics.queued.set(i64::try_from(pending).unwrap_or(i64::MAX));
-    }
-
-    async fn publish(&mut self, mut batch: Vec<Pending>, most: usize, policy: &Policy) {
-        if !policy.linger.is_zero() && batch.len() < most && !self.shared.draining.is_cancelled() {
-            self.accounts.close(policy);
-            tokio::time::sleep(policy.linger).await;
-            if let Ok(more) = self.shared.queue.lock().pop(most - batch.len()) {
-                self.pendings.admit(&mut batch, more);
-            }
-        }
-        let tries = self.tries(&batch);
-        let oldest = batch.iter().map(|pending| pending.outgoing.at_ms).min().unwrap_or_default();
-        // Handed over and back: a clone would be two counts of references more for each event.
-        let apart = |(index, pending): (usize, Pending)| {
-            pending.apart(tries.get(index).copied().flatten().map(|this| this.context))
-        };
-        let (items, rests): (Vec<Item>, Vec<Rest>) = batch.into_iter().enumerate().map(apart).unzip();
-        self.bucket.spend(items.len());
-        let begun = (!tries.is_empty()).then(|| Publish::begin(items.len()));
-        self.shared.pace.lock().begin(oldest);
-        let outcomes = {
-            let mut publishing = self.target.backend.publish(&items);
-            // It is sent before anything is said of the batch before.
-            let at_once = poll_fn(|context| Poll::Ready(publishing.as_mut().poll(context))).await;
-            self.accounts.close(policy);
-            match at_once {
-                Poll::Ready(outcomes) => outcomes,
-                Poll::Pending => publishing.await,
-            }
-        };
-        self.shared.pace.lock().end();
-        if let Some(publish) = begun {
-            self.trace(&items, &rests, &tries, &outcomes, publish.end());
-        }
-        if outcomes.len() == items.len() && outcomes.iter().all(Result::is_ok) {
-            self.confirmed(Confirmed::new(items, rests, outcomes, tries), policy);
-        } else {
-            let again = items.into_iter().zip(rests).map(Pending::of);
-            let given_up = self.sort(again, outcomes, &tries, policy);
-            self.burial.bury(given_up, policy.given_up, &mut self.accounts.recorder).await;
-            self.accounts.recorder.flush();
-        }
-        self.count_pending(0);
-    }
-
-    /// The spans of what is about to be tried; none at all where nothing is traced.
-    fn tries(&self, batch: &[Pending]) -> Vec<Option<Try>> {
-        let spans = &self.accounts.recorder.spans;
-        if !spans.are_on() {
-            return Vec::new();
-        }
-        let this = |Pending { outgoing: Outgoing { event, identity, route, .. }, .. }: &Pending| {
-            spans.try_out(event, *identity, route)
-        };
-        batch.iter().map(this).collect()
-    }
-
-    /// Notes what became of the tries, and the publish that several of them were in.
-    fn trace(
-        &mut self,
-        items: &[Item],
-        rests: &[Rest],
-        tries: &[Option<Try>],
-        outcomes: &Outcomes,
-        publish: Publish,
-    ) {
-        let mut traced: Vec<Context> = Vec::new();
-        for (((item, rest), this), outcome) in items.iter().zip(rests).zip(tries).zip(outcomes) {
-            let Some(this) = this.filter(|this| this.recorded().is_some()) else { continue };
-            let about = (&item.event, &rest.route);
-            let outcome = match outcome {
-                Ok(receipt) => Ok(receipt.to_string()),
-                Err(failure) => match failure.class() {
-                    Some(class) => Err((class, failure.to_string())),
-                    // It was not tried at all.
-                    None => continue,
-                },
-            };
-            let tried = (publish, rest.tries + 1);
-            self.accounts.recorder.spans.tried(this, about, &self.destination, tried, outcome);
-            traced.push(this.context);
-        }
-        if traced.len() > 1 {
-            self.accounts.recorder.spans.published(traced, &self.destination, publish);
-        }
     }
 
     /// Waits for something to do.
@@ -427,7 +347,7 @@ impl Publisher {
         }
     }
 
-    fn tidy(&mut self) {
+    pub(super) fn tidy(&mut self) {
         if self.tidied.elapsed() >= TIDY {
             self.tidied = Instant::now();
             self.shared.queue.lock().tidy();

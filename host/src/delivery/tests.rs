@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 use super::*;
 use crate::backends::testing::{Redis, free_port, items};
-use crate::backends::{self, Backend, Failure, Item, Outcomes, Receipt, Target};
+use crate::backends::{self, Backend, Failure, Item, Outcomes, Pipeline, Receipt, Target};
 use crate::journal::{DeadLetters, Place};
 use crate::provenance::Recorder;
 use crate::telemetry::LaneMetrics;
@@ -24,6 +24,8 @@ struct Script {
     /// The chance of a failure, of any kind.
     flaky: f64,
     seen: Vec<u64>,
+    /// The most batches that were under way at once.
+    deepest: usize,
 }
 
 #[derive(Clone, Default)]
@@ -35,23 +37,15 @@ impl Scripted {
     }
 
     fn target(&self, max_retries: u32) -> Target {
-        Target {
-            name: "scripted".into(),
-            address: "here".into(),
-            backend: Box::new(self.clone()),
-            max_retries: Some(max_retries),
-            pause: None,
-        }
-    }
-}
-
-#[async_trait]
-impl Backend for Scripted {
-    async fn connect(&mut self) -> Result<(), Failure> {
-        if self.0.lock().down { Err(Failure::Retry("it is down".into())) } else { Ok(()) }
+        target(Box::new(self.clone()), max_retries)
     }
 
-    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+    /// One that takes batches one behind the other, and stores what comes behind an event that failed.
+    fn piped(&self, max_retries: u32) -> Target {
+        target(Box::new(Piped { script: self.clone(), under_way: VecDeque::new() }), max_retries)
+    }
+
+    fn answer(&self, batch: &[Item]) -> Outcomes {
         let mut script = self.0.lock();
         if script.down {
             return vec![Err(Failure::Reconnect("it went down".into())); batch.len()];
@@ -74,13 +68,77 @@ impl Backend for Scripted {
         };
         batch.iter().map(outcome).collect()
     }
+}
+
+fn target(backend: Box<dyn Backend>, max_retries: u32) -> Target {
+    Target {
+        name: "scripted".into(),
+        address: "here".into(),
+        backend,
+        max_retries: Some(max_retries),
+        pause: None,
+    }
+}
+
+#[async_trait]
+impl Backend for Scripted {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        if self.0.lock().down { Err(Failure::Retry("it is down".into())) } else { Ok(()) }
+    }
+
+    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        self.answer(batch)
+    }
 
     async fn close(&mut self) {}
 }
 
+struct Piped {
+    script: Scripted,
+    under_way: VecDeque<Outcomes>,
+}
+
+#[async_trait]
+impl Backend for Piped {
+    async fn connect(&mut self) -> Result<(), Failure> {
+        self.script.connect().await
+    }
+
+    async fn publish(&mut self, batch: &[Item]) -> Outcomes {
+        assert!(self.under_way.is_empty(), "one alone, and others are under way");
+        self.script.answer(batch)
+    }
+
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        Some(self)
+    }
+
+    async fn close(&mut self) {}
+}
+
+#[async_trait]
+impl Pipeline for Piped {
+    fn begin(&mut self, batch: &[Item]) {
+        self.under_way.push_back(self.script.answer(batch));
+        let mut script = self.script.0.lock();
+        script.deepest = script.deepest.max(self.under_way.len());
+    }
+
+    async fn decided(&mut self) {
+        // A way there and back.
+        tokio::task::yield_now().await;
+    }
+
+    async fn outcomes(&mut self, batch: &[Item]) -> Outcomes {
+        let outcomes = self.under_way.pop_front().unwrap();
+        assert_eq!(outcomes.len(), batch.len(), "the oldest");
+        outcomes
+    }
+}
+
 fn policy() -> Policy {
     Policy {
-        batch: 16,
+        batch: Some(16),
         linger: Duration::ZERO,
         queue: 1_000,
         retry_base: Duration::from_millis(1),
@@ -172,6 +230,50 @@ async fn everything_arrives_once_and_in_order_per_key_through_random_failures() 
         assert_order_per_key(&scripted.seen());
         bench.lane.drain(Duration::from_secs(5)).await;
     }
+}
+
+#[tokio::test]
+async fn batches_go_one_behind_the_other_and_in_order_per_key_through_random_failures() {
+    for flaky in [0.0, 0.02, 0.2] {
+        let scripted = Scripted::default();
+        scripted.0.lock().flaky = flaky;
+        let bench = Bench::with(scripted.piped(1_000), policy());
+        for start in 0..100 {
+            bench.push(start * 20..start * 20 + 20);
+            tokio::task::yield_now().await;
+        }
+        until("all to arrive", || bench.lane.status().delivered == 2_000).await;
+        let seen = scripted.seen();
+        assert!(flaky > 0.0 || seen.len() == 2_000, "{} at {flaky}", seen.len());
+        // What was stored behind an event that failed comes again behind it.
+        let last: HashMap<u64, usize> = seen.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+        let at_last = seen.iter().enumerate().filter(|(place, id)| last[id] == *place).map(|(_, id)| *id);
+        let at_last: Vec<u64> = at_last.collect();
+        assert_eq!(at_last.len(), 2_000);
+        assert_order_per_key(&at_last);
+        assert_eq!(scripted.0.lock().deepest, 2);
+        assert_eq!((bench.lane.status().queued, bench.letters.len()), (0, 0));
+        bench.lane.drain(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_settled_before_a_lane_is_paused_or_goes_elsewhere() {
+    let (one, two) = (Scripted::default(), Scripted::default());
+    let bench = Bench::with(one.piped(0), policy());
+    bench.push(0..200);
+    bench.lane.pause(true);
+    until("it to rest", || {
+        let LaneStatus { queued, delivered, .. } = bench.lane.status();
+        queued as u64 + delivered == 200 && one.seen().len() as u64 == delivered
+    })
+    .await;
+    bench.lane.retarget(two.piped(0), policy());
+    bench.lane.pause(false);
+    until("all", || one.seen().len() + two.seen().len() == 200).await;
+    assert_order_per_key(&[one.seen(), two.seen()].concat());
+    bench.lane.drain(Duration::from_secs(5)).await;
+    assert_eq!(bench.lane.status().delivered, 200);
 }
 
 #[tokio::test]

@@ -313,9 +313,8 @@ impl Host {
         let sampling = sampling.map(AbortOnDropHandle::new);
         let traced = exporting.is_some();
         let (stop_ingress, stop_admin) = (CancellationToken::new(), CancellationToken::new());
-        let ingress = http::serve(&settings.host, gate, traced, stop_ingress.clone()).await.map_err(room)?;
-        let admin =
-            admin::serve(&settings.host, Arc::clone(&view), stop_admin.clone()).await.map_err(room)?;
+        let ingress = http::serve(&settings.host, gate, traced, stop_ingress.clone()).map_err(room)?;
+        let admin = admin::serve(&settings.host, Arc::clone(&view), stop_admin.clone()).map_err(room)?;
         let host =
             Self { view, ingress, admin, workers, buckets, sampling, exporting, stop_ingress, stop_admin };
         host.announce(&settings);

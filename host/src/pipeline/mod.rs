@@ -29,7 +29,7 @@ use crate::config::settings::OnError;
 use crate::delivery::{Lane, Outgoing};
 use crate::journal::{Accepted, Batch, DeadLetter, DeadLetters, Journal, Owed, Place, Scope, now_ms};
 use crate::names::RouteName;
-use crate::plugins::{Failed, Outcome, Passage, Step};
+use crate::plugins::{Failed, Outcome, Passage, Returned, Step};
 use crate::provenance::Recorder;
 use crate::telemetry::Metrics;
 use crate::trace::{Spans, Way};
@@ -130,7 +130,9 @@ impl Worker {
     /// Processes events until the inbox is closed. What is held for a retry then stays in the journal.
     pub fn run(mut self) {
         loop {
-            match self.receive() {
+            let received = self.receive();
+            self.suspension.go_on();
+            match received {
                 Ok(batch) => {
                     // A look for each event; a count of references only where another one came into force.
                     let mut latest = Cache::new(Arc::clone(&self.snapshot));
@@ -362,12 +364,15 @@ impl Worker {
             let snapshot = Arc::clone(&journey.snapshot);
             let Some(step) = snapshot.routes[journey.route].steps.get(journey.step) else { break };
             let begun = journey.way.as_ref().map(|_| Spans::clock());
-            if let Some(errand) = step.errand(journey.key) {
+            let outcome = if let Some(suspended) = self.suspension.suspended(step) {
+                Outcome::Failed(suspended)
+            } else if let Some(errand) = step.errand(self.index, journey.key) {
                 self.held.park(&journey.route().name, journey.key);
-                return self.parked.park(journey, begun, &errand);
-            }
-            let passage = Passage { identity: journey.owed.identity(), key: journey.key };
-            let outcome = self.suspension.run(step, self.index, &journey.event, passage);
+                return self.parked.park(journey, begun, errand);
+            } else {
+                let passage = Passage { identity: journey.owed.identity(), key: journey.key };
+                self.suspension.run(step, self.index, &mut journey.event, passage)
+            };
             match self.passed(journey, step, begun, outcome) {
                 Some(unchanged) => journey = unchanged,
                 None => return,
@@ -414,11 +419,14 @@ impl Worker {
     }
 
     /// Goes on with a journey, and then with what has waited behind it.
-    fn go_on(&mut self, Answered { journey, begun, outcome }: Answered) {
+    fn go_on(&mut self, Answered { journey, begun, returned: Returned { outcome, cost } }: Answered) {
         let (route, key) = (journey.route().name.clone(), journey.key);
         let queue = self.held.unpark(&route, key);
         let snapshot = Arc::clone(&journey.snapshot);
         let step = &snapshot.routes[journey.route].steps[journey.step];
+        if let Some(cost) = cost {
+            self.suspension.judge(step, &outcome, cost);
+        }
         if let Some(journey) = self.passed(journey, step, begun, outcome) {
             self.travel(journey);
         }

@@ -8,7 +8,7 @@ use flume::{Receiver, Sender};
 
 use super::Journey;
 use crate::journal::Journal;
-use crate::plugins::{Errand, Failed, Outcome, Passage, Underway};
+use crate::plugins::{Errand, Failed, Outcome, Passage, Returned, Underway};
 
 /// What is under way for one worker. Given up with the worker: what has not come back then stays in the journal.
 pub(super) struct Parked {
@@ -17,8 +17,8 @@ pub(super) struct Parked {
     journeys: HashMap<u64, Waiting>,
     next: u64,
     /// Holds no more than what is parked.
-    answers: Receiver<(u64, Outcome)>,
-    outlet: Sender<(u64, Outcome)>,
+    answers: Receiver<(u64, Returned)>,
+    outlet: Sender<(u64, Returned)>,
 }
 
 struct Waiting {
@@ -32,7 +32,7 @@ struct Waiting {
 pub(super) struct Answered {
     pub(super) journey: Journey,
     pub(super) begun: Option<u64>,
-    pub(super) outcome: Outcome,
+    pub(super) returned: Returned,
 }
 
 impl Parked {
@@ -46,18 +46,18 @@ impl Parked {
     }
 
     /// Sends a journey's event to its step.
-    pub(super) fn park(&mut self, journey: Journey, begun: Option<u64>, errand: &Errand<'_>) {
+    pub(super) fn park(&mut self, journey: Journey, begun: Option<u64>, errand: Errand<'_>) {
         let ticket = self.next;
         self.next += 1;
         let passage = Passage { identity: journey.owed.identity(), key: journey.key };
         let report = Report {
             ticket,
-            outcome: None,
+            returned: None,
             outlet: self.outlet.clone(),
             worker: self.worker,
             journal: self.journal.clone(),
         };
-        let call = errand.begin(&journey.event, passage, move |outcome| report.tell(outcome));
+        let call = errand.begin(&journey.event, passage, move |returned| report.tell(returned));
         self.journeys.insert(ticket, Waiting { journey, begun, _call: call });
     }
 
@@ -74,34 +74,33 @@ impl Parked {
         self.answers.recv_timeout(most).ok().and_then(|answer| self.take(answer))
     }
 
-    fn take(&mut self, (ticket, outcome): (u64, Outcome)) -> Option<Answered> {
+    fn take(&mut self, (ticket, returned): (u64, Returned)) -> Option<Answered> {
         let Waiting { journey, begun, .. } = self.journeys.remove(&ticket)?;
-        Some(Answered { journey, begun, outcome })
+        Some(Answered { journey, begun, returned })
     }
 }
 
 /// Brings an answer to its worker, and wakes it up. Where the call ended by a panic, that is the answer.
 struct Report {
     ticket: u64,
-    outcome: Option<Outcome>,
-    outlet: Sender<(u64, Outcome)>,
+    returned: Option<Returned>,
+    outlet: Sender<(u64, Returned)>,
     worker: usize,
     journal: Journal,
 }
 
 impl Report {
-    fn tell(mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
+    fn tell(mut self, returned: Returned) {
+        self.returned = Some(returned);
     }
 }
 
 impl Drop for Report {
     fn drop(&mut self) {
-        let broke =
-            || Outcome::Failed(Failed { reason: "the host broke in the call".into(), transient: false });
-        let outcome = self.outcome.take().unwrap_or_else(broke);
+        let broke = || Outcome::Failed(Failed::by_host()).into();
+        let returned = self.returned.take().unwrap_or_else(broke);
         // Nobody listens where the worker has ended.
-        if self.outlet.send((self.ticket, outcome)).is_ok() {
+        if self.outlet.send((self.ticket, returned)).is_ok() {
             self.journal.nudge(self.worker);
         }
     }

@@ -1,5 +1,5 @@
-//! A step that runs apart, because it may wait for others: its calls are tasks of the engine's pool, so many at a time, each
-//! with an instance of its own. No worker is held up by them.
+//! A step that runs apart: because it may wait for others, then its calls are tasks of the engine's pool, so many at a time, each
+//! with an instance of its own; or because its calls take long. No worker is held up by them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::engine::Pool;
 use super::error::PluginError;
-use super::step::{Core, Failed, NotReady, Outcome, Passage, Step};
+use super::slots;
+use super::step::{Core, Failed, NotReady, Outcome, Passage, Returned, Step};
 use super::waiting::Waiting;
 use crate::event::Event;
 
@@ -32,24 +33,44 @@ pub struct Underway(#[expect(dead_code, reason = "it is dropped")] AbortOnDropHa
 
 /// One step that is to be called apart.
 pub struct Errand<'a> {
-    pub(super) step: &'a Arc<Step>,
-    pub(super) apart: &'a Apart,
+    step: &'a Arc<Step>,
+    pool: Pool,
+    by: By,
 }
 
-impl Errand<'_> {
+/// Whose instance is called.
+enum By {
+    Crew(Arc<Crew>),
+    Worker(usize),
+}
+
+impl<'a> Errand<'a> {
+    /// To the step's own crew.
+    pub(super) fn to_crew(step: &'a Arc<Step>, apart: &Apart) -> Self {
+        Self { step, pool: apart.pool.clone(), by: By::Crew(Arc::clone(&apart.crew)) }
+    }
+
+    /// To the worker's instance.
+    pub(super) fn to_instance(step: &'a Arc<Step>, pool: Pool, worker: usize) -> Self {
+        Self { step, pool, by: By::Worker(worker) }
+    }
+
     /// Begins to pass an event through the plugin. What comes of it is told on a thread of the pool; nothing is told where it
     /// was given up.
     pub fn begin(
-        &self,
+        self,
         event: &Event,
         passage: Passage,
-        tell: impl FnOnce(Outcome) + Send + 'static,
+        tell: impl FnOnce(Returned) + Send + 'static,
     ) -> Underway {
-        let (step, event, crew) = (Arc::clone(self.step), event.clone(), Arc::clone(&self.apart.crew));
-        let task = self.apart.pool.spawn(async move {
-            let outcome = crew.process(step.core(), &event, passage).await;
-            step.show(&event, passage, &outcome);
-            tell(outcome);
+        let (step, event, pool, by) = (Arc::clone(self.step), event.clone(), self.pool.clone(), self.by);
+        let task = self.pool.spawn(async move {
+            let returned = match by {
+                By::Crew(crew) => crew.process(step.core(), &event, passage).await.into(),
+                By::Worker(worker) => slots::run_apart(&step, &pool, worker, &event, passage).await,
+            };
+            step.show(&event, passage, &returned.outcome);
+            tell(returned);
         });
         Underway(AbortOnDropHandle::new(task))
     }

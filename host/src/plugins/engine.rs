@@ -1,5 +1,6 @@
 //! The wasmtime engine that all plugins share, the clock that interrupts them, and the pool for those that may wait.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -63,6 +64,7 @@ impl Engine {
                 Builder::new_multi_thread()
                     .worker_threads(POOL)
                     .thread_name("plugin-pool")
+                    .on_thread_start(give_way)
                     .enable_all()
                     .build()
                     .map_err(PluginError::engine)?,
@@ -108,6 +110,23 @@ fn linker(
 
 /// Threads of the pool: what it runs waits most of the time, and takes turns where it computes.
 const POOL: usize = 2;
+/// How much its threads give way to those on the way of events: a tenth of their share, where there is not enough for all.
+const NICE: i32 = 10;
+
+thread_local! {
+    static GIVES_WAY: Cell<bool> = const { Cell::new(false) };
+}
+
+fn give_way() {
+    // Where that is refused they have the same share, and all else holds.
+    let _ = rustix::process::nice(NICE);
+    GIVES_WAY.set(true);
+}
+
+/// Whether this thread gives way to others, so that its calls take longer than they run.
+pub(super) fn gives_way() -> bool {
+    GIVES_WAY.get()
+}
 
 /// The pool, for those who run something there.
 #[derive(Clone)]
@@ -116,6 +135,14 @@ pub(super) struct Pool(Handle);
 impl Pool {
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Task<()> {
         self.0.spawn(task)
+    }
+
+    /// Runs what computes for long.
+    pub(super) async fn compute<T: Send + 'static>(
+        &self,
+        call: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        self.0.spawn_blocking(call).await.ok()
     }
 
     /// What comes of it. Blocks the thread, also one that must not block by the rules of another runtime.

@@ -1,16 +1,17 @@
 //! One instance of a plugin: its store, its exports, and one call at a time. What may wait is in [`super::waiting`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
-use wasmtime::{Error, Store};
+use wasmtime::{Error, Store, UpdateDeadline};
 
 use super::bindings::v0_1::{
     Description, Error as GuestError, Filter, FilterPre, Transform, TransformPre, Verdict, host, keyvalue,
     types,
 };
 use super::emitter::{Emitter, Handing, Output};
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::grants::Granted;
 use super::keyvalue::{Call, Refused};
 use super::lent::Lent;
@@ -20,6 +21,7 @@ use super::said;
 use super::step::{Failed, Outcome};
 use super::voice::Voice;
 use super::wasi::Wasi;
+use crate::clock::thread_cpu;
 use crate::config::secrets;
 use crate::event::Event;
 use crate::telemetry::Histogram;
@@ -33,6 +35,8 @@ pub(super) struct State {
     pub(super) voice: Arc<Voice>,
     /// Whether it runs apart, where it may wait.
     pub(super) apart: bool,
+    /// The thread's processor time at which the call at hand has to end, on a thread that gives way to others.
+    until: Option<Duration>,
     event: Option<Event>,
     budget: Budget,
     counts: Resolved<Counter>,
@@ -55,12 +59,18 @@ impl State {
             granted: granted.clone(),
             voice,
             apart,
+            until: None,
             event: None,
             budget: Budget::new(limits.memory),
             counts: Resolved::default(),
             observations: Resolved::default(),
             wasi: None,
         }
+    }
+
+    /// A call begins.
+    fn wind(&mut self) {
+        self.until = engine::gives_way().then(|| thread_cpu() + self.limits.time);
     }
 
     /// Its store, within its limits.
@@ -83,10 +93,9 @@ impl State {
         (wasi, event.as_ref())
     }
 
-    /// A call about that event begins.
-    pub(super) fn begin(&mut self, event: &Event, identity: Option<u64>) {
-        // A reference count; the event lies in the store's data for the length of the call.
-        self.event = Some(event.clone());
+    /// A call about that event begins; the event is lent for as long.
+    pub(super) fn begin(&mut self, event: Event, identity: Option<u64>) {
+        self.event = Some(event);
         self.call.begin(identity);
         self.output.begin();
         if let Some(wasi) = &mut self.wasi {
@@ -94,21 +103,23 @@ impl State {
         }
     }
 
-    /// It has ended so.
-    pub(super) fn end(&mut self, outcome: &wasmtime::Result<Outcome>) {
-        self.event = None;
+    /// It has ended so. Gives the event back.
+    pub(super) fn end(&mut self, outcome: &wasmtime::Result<Outcome>) -> Option<Event> {
         match outcome {
             Ok(Outcome::Failed(_)) | Err(_) => self.call.take_back(),
             Ok(_) => self.call.keep(),
         }
+        self.event.take()
     }
 
     /// What a transform has made of the event.
-    pub(super) fn handed(&mut self, answer: Result<(), GuestError>, event: &Event) -> Outcome {
+    pub(super) fn handed(&mut self, answer: Result<(), GuestError>) -> wasmtime::Result<Outcome> {
         if let Err(error) = answer {
-            return Outcome::Failed(error.into());
+            return Ok(Outcome::Failed(error.into()));
         }
-        match self.output.finish(event) {
+        let Self { event, output, .. } = self;
+        let event = event.as_ref().ok_or_else(unlent)?;
+        Ok(match output.finish(event) {
             Ok(Handing::Nothing) => Outcome::Drop("the transform handed nothing out".into()),
             Ok(Handing::AsItWas) => Outcome::Keep,
             Ok(Handing::Events(events)) => Outcome::Out(events),
@@ -117,12 +128,16 @@ impl State {
                     said::lined(format!("handed out an event that is not valid: {invalid}"), said::REASON);
                 Outcome::Failed(Failed { reason, transient: false })
             }
-        }
+        })
     }
 
     pub(super) fn event(&self) -> wasmtime::Result<&Event> {
-        self.event.as_ref().ok_or_else(|| Error::msg("no event is lent outside of a call"))
+        self.event.as_ref().ok_or_else(unlent)
     }
+}
+
+fn unlent() -> Error {
+    Error::msg("no event is lent outside of a call")
 }
 
 impl types::Host for State {}
@@ -233,8 +248,14 @@ impl Instance {
         voice: Arc<Voice>,
         granted: &Granted,
     ) -> wasmtime::Result<Self> {
-        let mut store = State::new(limits, voice, granted, false).stored(engine);
+        let mut state = State::new(limits, voice, granted, false);
+        state.wind();
+        let mut store = state.stored(engine);
         store.set_epoch_deadline(limits.ticks());
+        store.epoch_deadline_callback(|store| {
+            let has_time = store.data().until.is_some_and(|until| thread_cpu() < until);
+            Ok(if has_time { UpdateDeadline::Continue(1) } else { UpdateDeadline::Interrupt })
+        });
         let exports = match ready {
             Ready::Filter(ready) => Exports::Filter(ready.instantiate(&mut store)?),
             Ready::Transform(ready) => Exports::Transform(ready.instantiate(&mut store)?),
@@ -266,15 +287,18 @@ impl Instance {
     }
 
     /// One event, with what tells it from any other. An error means that the guest broke and the instance must go.
-    pub(super) fn process(&mut self, event: &Event, identity: Option<u64>) -> wasmtime::Result<Outcome> {
+    pub(super) fn process(&mut self, event: &mut Event, identity: Option<u64>) -> wasmtime::Result<Outcome> {
         self.wind();
         self.left = self.left.saturating_sub(1);
-        self.store.data_mut().begin(event, identity);
+        // Lent, not shared: counting references costs as much as a small filter, where another core has counted them last.
+        self.store.data_mut().begin(event.take(), identity);
         let outcome = match &self.exports {
             Exports::Filter(filter) => keep(filter, &mut self.store),
-            Exports::Transform(transform) => apply(transform, &mut self.store, event),
+            Exports::Transform(transform) => apply(transform, &mut self.store),
         };
-        self.store.data_mut().end(&outcome);
+        if let Some(lent) = self.store.data_mut().end(&outcome) {
+            *event = lent;
+        }
         outcome
     }
 
@@ -289,6 +313,7 @@ impl Instance {
 
     /// Each call has the whole time limit. Host functions do not wait for anything, so the time of a call is its own.
     fn wind(&mut self) {
+        self.store.data_mut().wind();
         let ticks = self.store.data().limits.ticks();
         self.store.set_epoch_deadline(ticks);
     }
@@ -303,10 +328,10 @@ fn keep(filter: &Filter, store: &mut Store<State>) -> wasmtime::Result<Outcome> 
     })
 }
 
-fn apply(transform: &Transform, store: &mut Store<State>, event: &Event) -> wasmtime::Result<Outcome> {
+fn apply(transform: &Transform, store: &mut Store<State>) -> wasmtime::Result<Outcome> {
     let guest = transform.stagewire_plugin_transforming();
     let answer = guest.call_apply(&mut *store, Lent::handle(), Emitter::handle())?;
-    Ok(store.data_mut().handed(answer, event))
+    store.data_mut().handed(answer)
 }
 
 /// What a plugin says, as it may be shown. It knows its settings, and may say what is in them.

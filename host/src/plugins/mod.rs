@@ -25,6 +25,7 @@ mod own;
 mod plugin;
 mod said;
 mod shadow;
+mod slots;
 mod step;
 mod voice;
 mod waiting;
@@ -43,9 +44,10 @@ pub use limits::Limits;
 pub use plugin::{Description, Kind, Plugin};
 pub(crate) use said::line;
 pub use shadow::{Difference, ShadowStatus};
+pub use slots::SLOW;
 pub use step::{
-    Beside, CanaryStatus, Failed, Outcome, Passage, PluginUse, Role, Said, Step, StepCounts, StepSpec,
-    StepStatus,
+    Beside, CanaryStatus, Cost, Failed, Outcome, Passage, PluginUse, Returned, Role, Said, Step, StepCounts,
+    StepSpec, StepStatus,
 };
 
 /// The newest interface version that this host speaks, `stagewire:plugin@…`.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
@@ -14,6 +14,7 @@ use super::keyvalue::Bucket;
 use super::limits::{Limits, why};
 use super::plugin::Plugin;
 use super::shadow::{Shadow, ShadowStatus};
+use super::slots::Slots;
 use super::voice::Voice;
 use crate::clock::now_ms;
 use crate::config::settings::OnError;
@@ -62,6 +63,37 @@ pub struct Failed {
     pub transient: bool,
 }
 
+impl Failed {
+    /// A call that ended by a panic, or not at all.
+    pub fn by_host() -> Self {
+        Self { reason: "the host broke in the call".into(), transient: false }
+    }
+}
+
+/// What a call that was made apart has come to.
+#[derive(Debug)]
+pub struct Returned {
+    /// What the step made of the event.
+    pub outcome: Outcome,
+    /// What it took, where it computed all the time.
+    pub cost: Option<Cost>,
+}
+
+impl From<Outcome> for Returned {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, cost: None }
+    }
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// How long it computed.
+    pub time: Duration,
+    /// Whether it cost an instance.
+    pub broke: bool,
+}
+
 /// One event passing a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Passage {
@@ -86,7 +118,7 @@ pub struct StepStatus {
     pub limits: Limits,
     /// What it is granted beside the host's own functions.
     pub grants: Vec<String>,
-    /// Whether it runs apart from the workers, because what it is granted may make it wait.
+    /// Whether it runs apart from the workers: because what it is granted may make it wait, or because its calls take long.
     pub apart: bool,
     /// What becomes of an event that it fails on.
     pub on_error: OnError,
@@ -257,8 +289,7 @@ pub struct Step {
 
 /// Where the instances of a step are.
 enum Place {
-    /// One for each worker, and only that worker locks it.
-    Workers(Box<[Mutex<Option<Instance>>]>),
+    Workers(Slots),
     Apart(Apart),
 }
 
@@ -299,11 +330,8 @@ impl Step {
         let place = if core.spec.plugin.waits(&core.spec.granted) {
             Place::Apart(Apart::start(&core, core.spec.plugin.pool()?)?)
         } else {
-            let slots = (0..workers.max(1))
-                .map(|_| core.start().map(|instance| Mutex::new(Some(instance))))
-                .collect::<Result<_, _>>()
-                .map_err(|refused| refused.into_error(&core.spec))?;
-            Place::Workers(slots)
+            let slots = Slots::start(&core, workers);
+            Place::Workers(slots.map_err(|refused| refused.into_error(&core.spec))?)
         };
         Ok(Self { core, place, shadow: None, canary: None })
     }
@@ -345,30 +373,58 @@ impl Step {
         Ok(self)
     }
 
-    /// The step as it is called apart, where it is, for events of that key; or that of the candidate that the key belongs to.
-    pub fn errand(self: &Arc<Self>, key: u64) -> Option<Errand<'_>> {
-        let step =
-            self.canary.as_ref().filter(|canary| canary.takes(key)).map_or(self, |canary| &canary.step);
-        match &step.place {
-            Place::Workers(_) => None,
-            Place::Apart(apart) => {
-                if !Arc::ptr_eq(step, self) {
-                    self.canary.iter().for_each(|canary| _ = canary.events.fetch_add(1, Ordering::Relaxed));
-                }
-                Some(Errand { step, apart })
-            }
+    /// The step as it is called apart by that worker, where it is, for events of that key; or that of the candidate that the key
+    /// belongs to.
+    pub fn errand(self: &Arc<Self>, worker: usize, key: u64) -> Option<Errand<'_>> {
+        let candidate = self.candidate(key);
+        let step = candidate.map_or(self, |canary| &canary.step);
+        let errand = match &step.place {
+            Place::Workers(slots) if !slots.is_apart(worker) => return None,
+            Place::Workers(_) => Errand::to_instance(step, step.core.spec.plugin.pool().ok()?, worker),
+            Place::Apart(apart) => Errand::to_crew(step, apart),
+        };
+        if let Some(canary) = candidate {
+            canary.events.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(errand)
+    }
+
+    /// Its canary, where that gets the events of the key.
+    fn candidate(&self, key: u64) -> Option<&Canary> {
+        self.canary.as_ref().filter(|canary| canary.takes(key))
+    }
+
+    /// Its calls, for events of that key, take too long for a worker: from now on they are made apart, until none has been slow
+    /// for a while.
+    pub fn move_apart(self: &Arc<Self>, key: u64) {
+        let step = self.candidate(key).map_or(self, |canary| &canary.step);
+        if step.slots().is_some_and(Slots::move_apart) {
+            let StepSpec { route, index, plugin, .. } = step.spec();
+            tracing::info!(%route, step = index, plugin = %plugin.name, "calls take long: they are made apart from the workers");
+        }
+    }
+
+    pub(super) fn slots(&self) -> Option<&Slots> {
+        match &self.place {
+            Place::Workers(slots) => Some(slots),
+            Place::Apart(_) => None,
         }
     }
 
     /// Passes one event through the plugin, or through the candidate that its key belongs to. Where it runs apart, this waits
     /// for it: a worker asks for its [`Errand`] instead.
     pub fn run(&self, worker: usize, event: &Event, passage: Passage) -> Outcome {
-        if let Some(canary) = self.canary.as_ref().filter(|canary| canary.takes(passage.key)) {
+        self.pass(worker, &mut event.clone(), passage)
+    }
+
+    /// As [`Step::run`], for an event that is nobody else's. It is as it was afterwards.
+    pub fn pass(&self, worker: usize, event: &mut Event, passage: Passage) -> Outcome {
+        if let Some(canary) = self.candidate(passage.key) {
             canary.events.fetch_add(1, Ordering::Relaxed);
-            return canary.step.run(worker, event, passage);
+            return canary.step.pass(worker, event, passage);
         }
         let outcome = match &self.place {
-            Place::Workers(slots) => self.core.process(&slots[worker % slots.len()], event, passage),
+            Place::Workers(slots) => slots.run(&self.core, worker, event, passage),
             Place::Apart(apart) => apart.run(&self.core, event, passage),
         };
         self.show(event, passage, &outcome);
@@ -401,10 +457,13 @@ impl Step {
 
     /// Bytes of linear memory and tables that the largest of its instances has.
     pub fn memory(&self) -> u64 {
-        let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map_or(0, Instance::memory);
+        self.memories().into_iter().max().unwrap_or(0)
+    }
+
+    fn memories(&self) -> Vec<u64> {
         match &self.place {
-            Place::Workers(slots) => slots.iter().map(of).max().unwrap_or(0),
-            Place::Apart(apart) => apart.memories().into_iter().max().unwrap_or(0),
+            Place::Workers(slots) => slots.memories(),
+            Place::Apart(apart) => apart.memories(),
         }
     }
 
@@ -425,11 +484,7 @@ impl Step {
 
     fn used_as(&self, role: Role) -> (&Arc<Plugin>, PluginUse) {
         let StepSpec { route, index, plugin, granted, .. } = self.spec();
-        let of = |slot: &Mutex<Option<Instance>>| slot.lock().as_ref().map(Instance::memory);
-        let instances: Vec<u64> = match &self.place {
-            Place::Workers(slots) => slots.iter().filter_map(of).collect(),
-            Place::Apart(apart) => apart.memories(),
-        };
+        let instances = self.memories();
         let used = PluginUse {
             route: route.to_string(),
             step: *index,
@@ -482,7 +537,7 @@ impl Step {
             digest: plugin.digest.to_string(),
             limits: *limits,
             grants: granted.list(),
-            apart: matches!(self.place, Place::Apart(_)),
+            apart: self.slots().is_none_or(Slots::are_apart),
             on_error: *on_error,
             counts: self.counts(),
             last_failure,
@@ -513,7 +568,12 @@ impl Core {
 
     /// Where the guest breaks, the same event is tried once more on a fresh instance: a trap can be the fault of an
     /// earlier event.
-    fn process(&self, slot: &Mutex<Option<Instance>>, event: &Event, passage: Passage) -> Outcome {
+    pub(super) fn process(
+        &self,
+        slot: &Mutex<Option<Instance>>,
+        event: &mut Event,
+        passage: Passage,
+    ) -> Outcome {
         if let Some(suspended) = self.suspended() {
             return suspended;
         }
@@ -531,7 +591,7 @@ impl Core {
     fn attempt(
         &self,
         slot: &mut Option<Instance>,
-        event: &Event,
+        event: &mut Event,
         passage: Passage,
     ) -> Result<Outcome, Failed> {
         slot.take_if(|instance| instance.is_spent());
@@ -546,7 +606,7 @@ impl Core {
         })
     }
 
-    fn start(&self) -> Result<Instance, NotReady> {
+    pub(super) fn start(&self) -> Result<Instance, NotReady> {
         let Self { spec, voice, .. } = self;
         let broke = |error: wasmtime::Error| NotReady::broke(&error, spec);
         let instance = spec.plugin.instance(spec.limits, Arc::clone(voice), &spec.granted);

@@ -3,6 +3,7 @@
 mod hostile;
 
 use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::settings::OnError;
@@ -48,7 +49,7 @@ fn spec(name: &str) -> Result<StepSpec, PluginError> {
 
 /// A step under the usual limits, but with time enough for a machine that is busy with other tests.
 fn step(name: &str) -> Step {
-    prepare(name, "{}", Limits { time: std::time::Duration::from_secs(2), ..Limits::default() }).unwrap()
+    prepare(name, "{}", Limits { time: Duration::from_secs(2), ..Limits::default() }).unwrap()
 }
 
 fn passage(identity: u64) -> Passage {
@@ -135,6 +136,38 @@ fn an_endless_loop_is_stopped_and_the_next_event_goes_on() {
 }
 
 #[test]
+fn calls_that_take_long_are_made_apart_until_none_has_been_slow_for_a_while() {
+    let patience = Duration::from_secs(30);
+    let step = Arc::new(prepare("endless-loop", "{}", Limits::default()).unwrap());
+    assert!(step.errand(0, 0).is_none() && !step.status().apart);
+    step.move_apart(0);
+    assert!(step.status().apart);
+    let call = |kind: &str| {
+        let (tell, told) = flume::bounded(1);
+        let errand = step.errand(0, 0).expect("it is called apart");
+        let call =
+            errand.begin(&event(kind), Passage::default(), move |returned| tell.send(returned).unwrap());
+        let returned = told.recv_timeout(patience).expect("it comes back");
+        drop(call);
+        (returned.outcome, returned.cost.expect("it computes all the time"))
+    };
+    let (outcome, cost) = call("loop");
+    assert_eq!(reason(outcome), r#"plugin "endless-loop" took longer than 50ms"#);
+    // Of its own processor time: so long it has run, twice, however busy the machine is.
+    assert!(cost.broke && cost.time >= Duration::from_millis(100), "{cost:?}");
+    let (outcome, cost) = call("a");
+    assert_eq!(outcome, Outcome::Keep);
+    assert!(!cost.broke, "{cost:?}");
+    let deadline = Instant::now() + patience;
+    while step.errand(0, 0).is_some() {
+        assert!(Instant::now() < deadline, "it is called by the workers again");
+        assert_eq!(call("a").0, Outcome::Keep);
+    }
+    assert!(!step.status().apart);
+    assert_eq!(step.run(0, &event("a"), Passage::default()), Outcome::Keep);
+}
+
+#[test]
 fn too_much_memory_is_a_reason() {
     let step = step("memory-bomb");
     insta::assert_snapshot!(reason(step.run(0, &event("bomb"), Passage::default())), @r#"plugin "memory-bomb" needed more than 32MiB"#);
@@ -204,7 +237,7 @@ fn about(kind: &str, subject: &str) -> Event {
 
 fn remembering(bucket: &Arc<Bucket>) -> Step {
     let granted = Granted { keyvalue: Some(Arc::clone(bucket)), ..Granted::default() };
-    let limits = Limits { time: std::time::Duration::from_secs(2), ..Limits::default() };
+    let limits = Limits { time: Duration::from_secs(2), ..Limits::default() };
     let spec = StepSpec { granted, limits, ..spec("remembers").unwrap() };
     Step::prepare(spec, 2, StepMetrics::detached()).unwrap()
 }

@@ -123,16 +123,16 @@ impl Waiting {
     ) -> wasmtime::Result<Outcome> {
         let time = self.time();
         self.left = self.left.saturating_sub(1);
-        self.store.data_mut().begin(event, identity);
+        self.store.data_mut().begin(event.clone(), identity);
         let Self { store, exports, .. } = self;
         let outcome = within(time, async {
             match exports {
                 Exports::Filter(filter) => keep(filter, store).await,
-                Exports::Transform(transform) => apply(transform, store, event).await,
+                Exports::Transform(transform) => apply(transform, store).await,
             }
         })
         .await;
-        self.store.data_mut().end(&outcome);
+        drop(self.store.data_mut().end(&outcome));
         outcome
     }
 
@@ -155,12 +155,8 @@ async fn keep(filter: &WaitingFilter, store: &mut Store<State>) -> wasmtime::Res
     })
 }
 
-async fn apply(
-    transform: &WaitingTransform,
-    store: &mut Store<State>,
-    event: &Event,
-) -> wasmtime::Result<Outcome> {
+async fn apply(transform: &WaitingTransform, store: &mut Store<State>) -> wasmtime::Result<Outcome> {
     let guest = transform.stagewire_plugin_transforming();
     let said = guest.call_apply(&mut *store, Lent::handle(), Emitter::handle()).await?;
-    Ok(store.data_mut().handed(said, event))
+    store.data_mut().handed(said)
 }

@@ -19,6 +19,14 @@ pub(super) struct Chunk {
 }
 
 impl Chunk {
+    /// Empties it; its room stays.
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+        self.notes.clear();
+        self.ids.clear();
+        (self.least, self.greatest) = (0, 0);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.notes.is_empty()
     }
@@ -84,29 +92,28 @@ fn places(hash: u64, words: usize) -> impl Iterator<Item = (usize, u64)> {
     })
 }
 
-/// Writes chunks as one block.
-pub(super) fn encode(chunks: &[Chunk]) -> (Vec<u8>, Summary) {
+/// Writes chunks as one block, in place of what `out` holds.
+pub(super) fn encode(chunks: &[Chunk], out: &mut Vec<u8>) -> Summary {
     let ids: Vec<u64> = chunks.iter().flat_map(|chunk| chunk.ids.iter().copied()).collect();
     let least = chunks.iter().map(|chunk| chunk.least).min().unwrap_or_default();
     let greatest = chunks.iter().map(|chunk| chunk.greatest).max().unwrap_or_default();
     let summary = Summary { least, greatest, filter: filter(&ids) };
-    let notes: usize = chunks.iter().map(|chunk| chunk.notes.len() + 256).sum();
-    let mut out = Vec::with_capacity(notes + summary.filter.len() * 8);
+    out.clear();
     out.extend_from_slice(&least.to_le_bytes());
     out.extend_from_slice(&greatest.to_le_bytes());
-    put_length(summary.filter.len(), &mut out);
+    put_length(summary.filter.len(), out);
     summary.filter.iter().for_each(|word| out.extend_from_slice(&word.to_le_bytes()));
     for chunk in chunks {
-        put_length(chunk.names.len(), &mut out);
+        put_length(chunk.names.len(), out);
         for name in &chunk.names {
             let length = u16::try_from(name.len()).unwrap_or(u16::MAX);
             out.extend_from_slice(&length.to_le_bytes());
             out.extend_from_slice(&name.as_bytes()[..usize::from(length)]);
         }
-        put_length(chunk.notes.len(), &mut out);
+        put_length(chunk.notes.len(), out);
         out.extend_from_slice(&chunk.notes);
     }
-    (out, summary)
+    summary
 }
 
 fn put_length(length: usize, out: &mut Vec<u8>) {
@@ -175,7 +182,8 @@ mod tests {
             chunk.ids.push(hash(n));
             chunk.note(n + 100, &Note::Sent { route: 0, lanes: 1 });
         }
-        let (bytes, _) = encode(&[chunk]);
+        let mut bytes = b"what was there before".to_vec();
+        encode(&[chunk], &mut bytes);
         let (summary, _) = super::summary(&bytes).unwrap();
         assert!((0..5_000).all(|n| summary.may_have_id(hash(n))));
         let wrong = (5_000..105_000).filter(|n| summary.may_have_id(hash(*n))).count();
@@ -191,7 +199,8 @@ mod tests {
             chunk.note(1, &Note::Sent { route, lanes: 1 });
             chunk
         };
-        let (bytes, _) = encode(&[chunk("one"), chunk("two")]);
+        let mut bytes = Vec::new();
+        encode(&[chunk("one"), chunk("two")], &mut bytes);
         let read: Vec<_> = chunks(&bytes).map(|chunk| (chunk.name(0), chunk.notes().count())).collect();
         assert_eq!(read, [("one", 1), ("two", 1)]);
     }

@@ -13,12 +13,17 @@ use crate::trace::{Spans, Tracer};
 /// Bytes at which notes are handed over.
 const FULL: usize = 32 << 10;
 
+/// Names that are found again at one look. An event has some five.
+const RECENT: usize = 16;
+
 /// Takes notes. Belongs to one thread or task; [`Recorder::flush`] hands them over.
 pub struct Recorder {
     to: Option<Provenance>,
     chunk: Chunk,
     /// Names by where they lie in memory: a comparison of text only where that was seen before.
     known: HashMap<usize, u16, foldhash::fast::FixedState>,
+    /// The same of a few, each at a place that follows from where it lies.
+    recent: [(usize, u16); RECENT],
     /// The spans.
     pub spans: Spans,
 }
@@ -43,7 +48,8 @@ fn changed_names(before: &Event, after: &Event) -> String {
 impl Recorder {
     /// One that hands its notes to `to`, and its spans to the tracer; without either it takes none.
     pub fn new(to: Option<Provenance>, tracer: Option<Tracer>) -> Self {
-        Self { to, chunk: Chunk::default(), known: HashMap::default(), spans: Spans::new(tracer) }
+        let (known, recent) = Default::default();
+        Self { to, chunk: Chunk::default(), known, recent, spans: Spans::new(tracer) }
     }
 
     /// The rules were asked.
@@ -143,7 +149,8 @@ impl Recorder {
 
     fn hand_over(&mut self) {
         if let Some(to) = self.to.as_ref().filter(|_| !self.chunk.is_empty()) {
-            to.take(std::mem::take(&mut self.chunk));
+            to.take(&mut self.chunk);
+            self.recent = Default::default();
             self.known.clear();
         }
     }
@@ -161,6 +168,16 @@ impl Recorder {
 
     fn name(&mut self, name: &str) -> u16 {
         let place = name.as_ptr() as usize;
+        let (recent, number) = self.recent[(place >> 4) % RECENT];
+        if recent == place && self.chunk.name(number) == Some(name) {
+            return number;
+        }
+        let number = self.known_name(place, name);
+        self.recent[(place >> 4) % RECENT] = (place, number);
+        number
+    }
+
+    fn known_name(&mut self, place: usize, name: &str) -> u16 {
         match self.known.get(&place) {
             // A name that has gone may have left its place to another.
             Some(number) if self.chunk.name(*number) == Some(name) => *number,

@@ -8,18 +8,22 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use flume::{Receiver, RecvTimeoutError, Sender, bounded};
-use parking_lot::Mutex;
+use flume::{Sender, bounded};
+use parking_lot::{Condvar, Mutex};
 
 use super::block::{self, Chunk, Summary};
 use crate::journal::{self, Journal, LogOptions, SegmentLog, Spot};
 
 /// Chunks that may wait for the writer; more are left out. Each has 32 KiB at most.
 const WAITING: usize = 512;
+/// Written chunks that are kept, to be filled again.
+const SPARE: usize = 64;
 /// Bytes of notes at which a block is written.
 const FULL: usize = 256 << 10;
 /// The longest that notes wait for their block to fill.
 const BEAT: Duration = Duration::from_millis(200);
+/// The longest that a reader waits for what is not written yet.
+const PATIENCE: Duration = Duration::from_secs(5);
 const SEGMENT: u64 = 8 << 20;
 /// Ten bits for each of the ids that fit into a block: the smallest note of one has 35 bytes, and a block is full with its last
 /// chunk at the latest.
@@ -34,20 +38,25 @@ pub struct Options {
 
 /// What became of the events of one host. Clones are handles to the same one.
 #[derive(Clone)]
-pub struct Provenance {
-    orders: Sender<Order>,
-    shared: Arc<Shared>,
-}
+pub struct Provenance(Arc<Shared>);
 
-enum Order {
-    Write(Chunk),
-    /// Write what waits, and say when it is done.
-    Flush(Sender<()>),
-    Stop,
+/// What waits for the writer.
+#[derive(Default)]
+struct Inbox {
+    chunks: VecDeque<Chunk>,
+    bytes: usize,
+    /// Chunks that were written, to be filled again.
+    spare: Vec<Chunk>,
+    /// Who is to be told when all of that is written.
+    asked: Vec<Sender<()>>,
+    closed: bool,
 }
 
 struct Shared {
     dir: PathBuf,
+    inbox: Mutex<Inbox>,
+    /// The writer is to look into its inbox. It is not woken up by each chunk: that costs more than what is in it.
+    filled: Condvar,
     index: Mutex<VecDeque<(Spot, Summary)>>,
     left_out: AtomicU64,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -68,64 +77,115 @@ impl Provenance {
                 .map_err(|error| format!("cannot remove {}: {error}", dir.display()))?;
             SegmentLog::open(&dir, log).map_err(|error| error.to_string())
         })?;
-        let (orders, inbox) = bounded(WAITING);
         let shared = Arc::new(Shared {
             dir,
+            inbox: Mutex::default(),
+            filled: Condvar::new(),
             index: Mutex::default(),
             left_out: AtomicU64::new(0),
             thread: Mutex::default(),
         });
-        let writer = Writer { log, journal, options, shared: Arc::clone(&shared), waiting: Vec::new() };
+        let writer = Writer { log, journal, options, shared: Arc::clone(&shared), block: Vec::new() };
         let thread = std::thread::Builder::new()
             .name("provenance".into())
-            .spawn(move || writer.run(&inbox))
+            .spawn(move || writer.run())
             .map_err(|error| format!("cannot start the provenance thread: {error}"))?;
         *shared.thread.lock() = Some(thread);
-        Ok(Self { orders, shared })
+        Ok(Self(shared))
     }
 
     /// Chunks of notes that were left out because the disk could not keep up.
     pub fn left_out(&self) -> u64 {
-        self.shared.left_out.load(Ordering::Relaxed)
+        self.0.left_out.load(Ordering::Relaxed)
     }
 
     /// Whether much waits to be written.
     #[cfg(test)]
     pub(super) fn is_behind(&self) -> bool {
-        self.orders.len() > WAITING / 2
+        self.0.inbox.lock().chunks.len() > WAITING / 2
     }
 
     /// Writes what waits, and ends. Blocks.
     pub fn close(&self) {
-        let thread = self.shared.thread.lock().take();
+        let thread = self.0.thread.lock().take();
         if let Some(thread) = thread {
-            let _ = self.orders.send(Order::Stop);
+            self.0.inbox.lock().closed = true;
+            self.0.filled.notify_one();
             let _ = thread.join();
         }
     }
 
-    pub(super) fn take(&self, chunk: Chunk) {
-        if self.orders.try_send(Order::Write(chunk)).is_err() {
-            self.shared.left_out.fetch_add(1, Ordering::Relaxed);
+    /// Takes a chunk of notes, and leaves an empty one in its place.
+    pub(super) fn take(&self, chunk: &mut Chunk) {
+        let mut inbox = self.0.inbox.lock();
+        if inbox.closed || inbox.chunks.len() >= WAITING {
+            drop(inbox);
+            self.0.left_out.fetch_add(1, Ordering::Relaxed);
+            return chunk.clear();
         }
+        let empty = inbox.spare.pop().unwrap_or_default();
+        let chunk = std::mem::replace(chunk, empty);
+        inbox.bytes += chunk.bytes();
+        inbox.chunks.push_back(chunk);
+        let wakes = inbox.chunks.len() == 1 || inbox.is_full();
+        drop(inbox);
+        if wakes {
+            self.0.filled.notify_one();
+        }
+    }
+
+    /// Waits until what was taken is written, unless the disk takes its time.
+    fn flush(&self) {
+        let (done, written) = bounded(1);
+        {
+            let mut inbox = self.0.inbox.lock();
+            if inbox.closed {
+                return;
+            }
+            inbox.asked.push(done);
+        }
+        self.0.filled.notify_one();
+        let _ = written.recv_timeout(PATIENCE);
     }
 
     /// Calls `look` with every block that may be meant, oldest first. Blocks.
     pub(super) fn blocks(&self, meant: impl Fn(&Summary) -> bool, mut look: impl FnMut(&[u8])) {
-        let (done, flushed) = bounded(1);
-        if self.orders.send(Order::Flush(done)).is_ok() {
-            // Without an answer the writer has ended, and what it wrote is there.
-            let _ = flushed.recv();
-        }
+        self.flush();
         let spots: Vec<Spot> = {
-            let index = self.shared.index.lock();
+            let index = self.0.index.lock();
             index.iter().filter(|(_, summary)| meant(summary)).map(|(spot, _)| *spot).collect()
         };
         for spot in spots {
             // What retention has taken meanwhile is no error.
-            let found = journal::read_at(&self.shared.dir, spot).unwrap_or_default();
+            let found = journal::read_at(&self.0.dir, spot).unwrap_or_default();
             found.iter().for_each(|block: &Bytes| look(block));
         }
+    }
+}
+
+impl Inbox {
+    fn is_full(&self) -> bool {
+        self.bytes >= FULL || self.chunks.len() >= WAITING / 2
+    }
+
+    fn is_urgent(&self) -> bool {
+        self.is_full() || self.closed || !self.asked.is_empty()
+    }
+
+    fn is_done(&self) -> bool {
+        self.closed && self.chunks.is_empty()
+    }
+
+    /// Takes out as much as a block holds.
+    fn block(&mut self) -> Vec<Chunk> {
+        let mut block = Vec::new();
+        let mut bytes = 0;
+        while let Some(chunk) = self.chunks.pop_front_if(|_| bytes < FULL) {
+            bytes += chunk.bytes();
+            block.push(chunk);
+        }
+        self.bytes -= bytes;
+        block
     }
 }
 
@@ -134,38 +194,37 @@ struct Writer {
     journal: Journal,
     options: Options,
     shared: Arc<Shared>,
-    waiting: Vec<Chunk>,
+    block: Vec<u8>,
 }
 
 impl Writer {
-    fn run(mut self, inbox: &Receiver<Order>) {
+    fn run(mut self) {
         self.remember();
-        let mut due = Instant::now() + BEAT;
         loop {
-            let order = if self.waiting.is_empty() {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                inbox.recv_deadline(due)
-            };
-            match order {
-                Ok(Order::Write(chunk)) => {
-                    if self.waiting.is_empty() {
-                        due = Instant::now() + BEAT;
-                    }
-                    self.waiting.push(chunk);
-                    if self.waiting.iter().map(Chunk::bytes).sum::<usize>() >= FULL {
-                        self.write();
-                    }
-                }
-                Ok(Order::Flush(done)) => {
-                    self.write();
-                    // Who asked may have gone.
-                    let _ = done.send(());
-                }
-                Err(RecvTimeoutError::Timeout) => self.write(),
-                Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => return self.write(),
+            let (block, written) = self.next();
+            self.write(&block);
+            self.give_back(block);
+            let Some(asked) = written else { continue };
+            // Who asked may have gone.
+            asked.iter().for_each(|asked| _ = asked.send(()));
+            if self.shared.inbox.lock().is_done() {
+                return;
             }
         }
+    }
+
+    /// Waits until there is enough to be written, or what there is has waited long enough. With what is the last of it, those
+    /// who asked for it.
+    fn next(&self) -> (Vec<Chunk>, Option<Vec<Sender<()>>>) {
+        let mut inbox = self.shared.inbox.lock();
+        while inbox.chunks.is_empty() && !inbox.is_urgent() {
+            self.shared.filled.wait(&mut inbox);
+        }
+        let due = Instant::now() + BEAT;
+        while !inbox.is_urgent() && !self.shared.filled.wait_until(&mut inbox, due).timed_out() {}
+        let block = inbox.block();
+        let asked = inbox.chunks.is_empty().then(|| std::mem::take(&mut inbox.asked));
+        (block, asked)
     }
 
     /// Reads the summaries of what earlier runs have left.
@@ -178,14 +237,20 @@ impl Writer {
         }
     }
 
-    fn write(&mut self) {
-        if self.waiting.is_empty() {
+    fn give_back(&self, mut chunks: Vec<Chunk>) {
+        chunks.iter_mut().for_each(Chunk::clear);
+        let mut inbox = self.shared.inbox.lock();
+        let room = SPARE.saturating_sub(inbox.spare.len());
+        inbox.spare.extend(chunks.into_iter().take(room));
+    }
+
+    fn write(&mut self, chunks: &[Chunk]) {
+        if chunks.is_empty() {
             return;
         }
-        let (block, summary) = block::encode(&self.waiting);
-        let count = self.waiting.len() as u64;
-        self.waiting.clear();
-        match self.log.append(&[&[&block]]) {
+        let summary = block::encode(chunks, &mut self.block);
+        let count = chunks.len() as u64;
+        match self.log.append(&[&[&self.block]]) {
             Ok(_) => self.shared.index.lock().push_back((self.log.last_commit(), summary)),
             Err(error) => {
                 self.shared.left_out.fetch_add(count, Ordering::Relaxed);

@@ -16,5 +16,5 @@ mod tracer;
 pub use context::{Context, PARENT, STATE};
 pub use export::{Exporting, Plan};
 pub use span::Destination;
-pub use spans::{Publish, Spans, Try, Way};
+pub use spans::{Publish, Spans, Tries, Way};
 pub use tracer::{Arrival, Carried, Sampling, Tracer};

@@ -40,15 +40,44 @@ pub struct Way {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Try {
     /// What the receiver is told.
-    pub context: Context,
+    context: Context,
     parent: u64,
     recorded: bool,
 }
 
 impl Try {
-    /// The trace, where it is recorded.
-    pub fn recorded(&self) -> Option<u128> {
+    /// Its span.
+    pub fn context(&self) -> Context {
+        self.context
+    }
+
+    fn recorded(&self) -> Option<u128> {
         self.recorded.then_some(self.context.trace)
+    }
+}
+
+/// The tries of a batch that has traced events among it, which most have few of: each with its event's place in the batch, in
+/// the order of these.
+#[derive(Debug, Default)]
+pub struct Tries(Vec<(usize, Try)>);
+
+impl Tries {
+    /// Adds that of the next event, if there is one; what its receiver is told.
+    pub fn add(&mut self, place: usize, this: Option<Try>) -> Option<Context> {
+        let this = this?;
+        self.0.push((place, this));
+        Some(this.context)
+    }
+
+    /// The trace of the event at that place, where it is recorded.
+    pub fn recorded(&self, place: usize) -> Option<u128> {
+        let found = self.0.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        self.0[found].1.recorded()
+    }
+
+    /// Those that are recorded, each with its event's place.
+    pub fn all_recorded(&self) -> impl Iterator<Item = (usize, Try)> {
+        self.0.iter().copied().filter(|(_, this)| this.recorded)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the host's backends are measured against: the same client libraries used by hand, as well as they can be, for
-//! somebody who has nothing else to do than to send prepared events and see them confirmed.
+//! somebody who has nothing else to do than to send prepared events and see them confirmed. The messages are the host's, with
+//! the header by which the protocol's CloudEvents binding knows a document.
 //!
 //! usage: `producer KIND TARGET NAME SECONDS`; prints events, microseconds and microseconds of processor time, its own and
 //! that of all else
@@ -16,7 +17,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 use stagewire_tests::load::Documents;
 use stagewire_tests::process::{Process, all_cpu};
@@ -24,6 +25,8 @@ use stagewire_tests::process::{Process, all_cpu};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The media type of a document, by which each protocol's CloudEvents binding knows structured mode.
+const STRUCTURED: &str = "application/cloudevents+json; charset=UTF-8";
 /// Ordering keys, as the load on the host has them.
 const KEYS: u16 = 4_096;
 /// Entries of a pipeline, as in a batch of the host.
@@ -125,7 +128,9 @@ async fn kafka(server: &str, topic: &str, end: Instant) -> Result<u64> {
         let full = KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull);
         while Instant::now() < end {
             let (key, document) = documents.one();
-            let mut record = BaseRecord::to(&topic).key(&key).payload(document);
+            let media = Header { key: "content-type", value: Some(STRUCTURED) };
+            let headers = OwnedHeaders::new_with_capacity(1).insert(media);
+            let mut record = BaseRecord::to(&topic).key(&key).payload(document).headers(headers);
             while let Err((error, again)) = producer.send(record) {
                 anyhow::ensure!(error == full, error);
                 std::thread::sleep(Duration::from_millis(1));
@@ -143,9 +148,12 @@ async fn kafka(server: &str, topic: &str, end: Instant) -> Result<u64> {
 async fn jetstream(url: &str, subject: &str, end: Instant) -> Result<u64> {
     let context = async_nats::jetstream::new(async_nats::connect(url).await?);
     let (mut documents, mut sent, mut waiting) = (Documents::new(KEYS), 0, VecDeque::new());
+    let mut headers = async_nats::HeaderMap::new();
+    headers.insert("content-type", STRUCTURED);
     while Instant::now() < end {
         let document = documents.one().1.to_vec();
-        waiting.push_back(context.publish(subject.to_owned(), document.into()).await?);
+        let publish = context.publish_with_headers(subject.to_owned(), headers.clone(), document.into());
+        waiting.push_back(publish.await?);
         if waiting.len() >= WINDOW {
             waiting.pop_front().context("one waits")?.await?;
         }
@@ -161,7 +169,7 @@ async fn rabbitmq(url: &str, exchange: &str, end: Instant) -> Result<u64> {
     let connection = lapin::Connection::connect(url, lapin::ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
-    let properties = BasicProperties::default().with_delivery_mode(2);
+    let properties = BasicProperties::default().with_delivery_mode(2).with_content_type(STRUCTURED.into());
     let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
     let (mut documents, mut sent, mut waiting) = (Documents::new(KEYS), 0, VecDeque::new());
     while Instant::now() < end {
@@ -188,8 +196,7 @@ async fn webhook(url: &str, end: Instant) -> Result<u64> {
     let one = async || -> Result<u64> {
         let (mut documents, mut sent) = (Documents::new(KEYS), 0);
         while Instant::now() < end {
-            let request =
-                client.post(url).header("content-type", "application/cloudevents+json; charset=utf-8");
+            let request = client.post(url).header("content-type", STRUCTURED);
             let answer = request.body(documents.one().1.to_vec()).send().await?;
             anyhow::ensure!(answer.status().is_success(), "it answered {}", answer.status());
             sent += 1;

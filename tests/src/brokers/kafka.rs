@@ -369,6 +369,47 @@ impl Broker for Kafka {
     }
 }
 
+/// The same with `acks: all`: the broker keeps the sequence, so that batches go one behind the other.
+pub struct KafkaInSync(Kafka);
+
+impl Broker for KafkaInSync {
+    const KIND: &'static str = Kafka::KIND;
+    const NAME: &'static str = Kafka::NAME;
+    const CONTENTS: &'static [Content] = Kafka::CONTENTS;
+
+    async fn start() -> Self {
+        Self(<Kafka as Broker>::start().await)
+    }
+
+    async fn behind(door: SocketAddr) -> Self {
+        Self(Kafka::behind(door).await)
+    }
+
+    fn config(&self, content: Content, more: &str) -> String {
+        self.0.config(content, &format!("acks: all, {more}"))
+    }
+
+    async fn described(&self, count: usize) -> Vec<Value> {
+        self.0.described(count).await
+    }
+
+    async fn ids(&self) -> Vec<String> {
+        self.0.ids().await
+    }
+
+    async fn kill(&mut self) {
+        self.0.kill().await;
+    }
+
+    async fn again(&mut self) {
+        self.0.again().await;
+    }
+
+    fn mistakes(&self) -> Vec<Mistake> {
+        self.0.mistakes()
+    }
+}
+
 fn read_ids(config: &ClientConfig, topic: &str) -> Vec<String> {
     let consumer: BaseConsumer = config.create().expect("a client can be made");
     let (mut places, mut left) = (TopicPartitionList::new(), 0);

@@ -14,13 +14,15 @@ use futures_util::FutureExt as _;
 use crate::checker::Verdict;
 
 /// The backends that campaigns about brokers know.
-pub const BACKENDS: [&str; 5] = ["redis_streams", "kafka", "jetstream", "rabbitmq", "webhook"];
+pub const BACKENDS: [&str; 6] =
+    ["redis_streams", "kafka", "kafka_in_sync", "jetstream", "rabbitmq", "webhook"];
 
 /// Does something with the name and the type of each backend that was chosen.
 macro_rules! each_backend {
     ($choice:expr, |$name:ident, $backend:ident| $does:block) => {
         each_backend!(@one $choice, $name, $backend, $does, "redis_streams", crate::Redis);
         each_backend!(@one $choice, $name, $backend, $does, "kafka", crate::Kafka);
+        each_backend!(@one $choice, $name, $backend, $does, "kafka_in_sync", crate::KafkaInSync);
         each_backend!(@one $choice, $name, $backend, $does, "jetstream", crate::JetStream);
         each_backend!(@one $choice, $name, $backend, $does, "rabbitmq", crate::RabbitMq);
         each_backend!(@one $choice, $name, $backend, $does, "webhook", crate::Receiver);

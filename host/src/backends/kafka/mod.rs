@@ -25,14 +25,15 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use tokio::time::Instant;
 
 pub use settings::{Acks, Compression, Kafka, SaslMechanism, SecurityProtocol};
 
-use self::reports::{Listener, Place};
+use self::reports::{Listener, Place, Verdict};
 use self::rounds::Rounds;
 use self::words::Words;
 use super::content::Content;
-use super::{Backend, Failure, Item, Outcomes, Receipt, Watched};
+use super::{Backend, Failure, Item, Outcomes, Pipeline, Receipt, Watched};
 use crate::Event;
 use crate::names::BackendName;
 use crate::protocol::{json, kafka};
@@ -47,33 +48,6 @@ struct Cluster {
     producer: Option<Producer>,
 }
 
-/// What is known of an event that was to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    Stored(Place),
-    Refused(RDKafkaErrorCode),
-    /// Too large by itself, not by what shared a request with it.
-    TooLarge,
-    /// librdkafka's own queue is full.
-    Unsent,
-    /// No report has come.
-    Unknown,
-}
-
-impl Verdict {
-    /// Whether what it was sent with was too large, which says nothing of the event.
-    fn is_of_the_request(self) -> bool {
-        matches!(
-            self,
-            Self::Refused(
-                RDKafkaErrorCode::MessageSizeTooLarge
-                    | RDKafkaErrorCode::InvalidMessageSize
-                    | RDKafkaErrorCode::MessageBatchTooLarge
-            )
-        )
-    }
-}
-
 impl Cluster {
     fn new(name: BackendName, settings: Kafka, config: ClientConfig) -> Self {
         Self { name, settings: Arc::new(settings), config, producer: None }
@@ -83,33 +57,30 @@ impl Cluster {
         Words { name: &self.name, settings: &self.settings }
     }
 
-    /// Sends all of it and waits until each is reported, the time is over, or the connection is lost.
-    async fn send(&self, producer: &Producer, items: &[Item]) -> Vec<Verdict> {
-        let listener = producer.client().context();
-        listener.forget();
-        let unsent = self.enqueue(producer, items);
-        tokio::select! {
-            biased;
-            () = listener.complete() => {}
-            () = tokio::time::sleep(self.settings.timeout.0) => {}
-            () = listener.lost() => {}
+    /// Waits until all that can be known of the oldest sending is known.
+    async fn oldest_sent(&self) {
+        if let Some(producer) = &self.producer {
+            producer.client().context().oldest_sent().await;
         }
-        let reported = listener.reports().into_iter().map(|report| match report {
-            Some(Ok(place)) => Verdict::Stored(place),
-            Some(Err(code)) => Verdict::Refused(code),
-            None => Verdict::Unknown,
-        });
-        let mut verdicts: Vec<Verdict> = reported.collect();
-        for (index, verdict) in unsent {
-            verdicts[index] = verdict;
-        }
-        verdicts
     }
 
-    /// Hands the events over to librdkafka; returns those that it did not take.
-    fn enqueue(&self, producer: &Producer, items: &[Item]) -> Vec<(usize, Verdict)> {
+    /// What became of the oldest sending; nothing where there is no connection any more.
+    fn verdicts(&self) -> Option<Vec<Verdict>> {
+        self.producer.as_ref()?.client().context().take()
+    }
+
+    /// Sends all of it, with nothing else under way.
+    async fn send(&mut self, items: &[Item]) -> Option<Vec<Verdict>> {
+        self.begin_sending(items);
+        self.oldest_sent().await;
+        self.verdicts()
+    }
+
+    /// Hands the events over to librdkafka, as far as it takes them, behind what is under way.
+    fn begin_sending(&self, items: &[Item]) {
+        let Some(producer) = &self.producer else { return };
         let listener = producer.client().context();
-        let first = listener.listen_for(items.len());
+        let first = listener.listen_for(items.len(), Instant::now() + self.settings.timeout.0);
         let (mut unsent, mut document) = (Vec::new(), Vec::new());
         for (index, item) in items.iter().enumerate() {
             match self.produce(producer, item, first.wrapping_add(index), &mut document) {
@@ -123,8 +94,7 @@ impl Cluster {
                 }
             }
         }
-        listener.without(unsent.len());
-        unsent
+        listener.without(&unsent);
     }
 
     /// Hands over one event. librdkafka copies what it is given: `document` serves again.
@@ -176,7 +146,7 @@ impl Cluster {
     }
 
     /// Sends again, one by one, what shared a request that was too large, and what came after it with its key.
-    async fn one_by_one(&self, producer: &Producer, batch: &[Item], verdicts: &mut [Verdict]) {
+    async fn one_by_one(&mut self, batch: &[Item], verdicts: &mut [Verdict]) {
         let (mut again, mut stopped) = (Keys::default(), Keys::default());
         for (index, item) in batch.iter().enumerate() {
             if verdicts[index].is_of_the_request() {
@@ -188,11 +158,12 @@ impl Cluster {
             {
                 continue;
             }
-            verdicts[index] = match self.send(producer, std::slice::from_ref(item)).await[0] {
-                verdict if verdict.is_of_the_request() => Verdict::TooLarge,
+            let sent = self.send(std::slice::from_ref(item)).await;
+            verdicts[index] = match sent.as_deref() {
+                Some([verdict]) if verdict.is_of_the_request() => Verdict::TooLarge,
                 // It may be lost for all that follows as well.
-                Verdict::Unknown => return verdicts[index..].fill(Verdict::Unknown),
-                verdict => verdict,
+                None | Some([Verdict::Unknown]) => return verdicts[index..].fill(Verdict::Unknown),
+                Some(verdict) => verdict[0],
             };
             if !matches!(verdicts[index], Verdict::Stored(_) | Verdict::TooLarge) {
                 stopped.insert(item.key);
@@ -201,9 +172,10 @@ impl Cluster {
     }
 
     /// What the lane is told: nothing of a key is confirmed behind an event that failed.
-    fn outcomes(&self, producer: &Producer, batch: &[Item], verdicts: Vec<Verdict>) -> Outcomes {
+    fn told(&self, batch: &[Item], verdicts: Vec<Verdict>) -> Outcomes {
         let words = self.words();
-        let trouble = producer.client().context().trouble();
+        let trouble = self.producer.as_ref().map(|producer| producer.client().context().trouble());
+        let trouble = trouble.unwrap_or_default();
         let mut stopped = Keys::default();
         let outcome = |(item, verdict): (&Item, Verdict)| {
             if stopped.contains(&item.key) {
@@ -260,6 +232,15 @@ impl Backend for Cluster {
         rounds.outcomes()
     }
 
+    fn pipeline(&mut self) -> Option<&mut dyn Pipeline> {
+        if self.settings.is_idempotent() { Some(self) } else { None }
+    }
+
+    fn batch(&self) -> usize {
+        // A broker takes a large request for little more than a small one.
+        8_192
+    }
+
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
         Ok(Some(format!("topic {}, key {:?}", self.settings.topic, self.key(event))))
     }
@@ -280,17 +261,42 @@ impl Backend for Cluster {
     }
 }
 
+#[async_trait]
+impl Pipeline for Cluster {
+    fn begin(&mut self, batch: &[Item]) {
+        self.begin_sending(batch);
+    }
+
+    async fn decided(&mut self) {
+        self.oldest_sent().await;
+    }
+
+    async fn outcomes(&mut self, batch: &[Item]) -> Outcomes {
+        let Some(mut verdicts) = self.verdicts() else { return self.not_connected(batch) };
+        // One by one it goes when nothing else is under way.
+        let shared = verdicts.iter_mut().filter(|verdict| verdict.is_of_the_request());
+        shared.for_each(|verdict| *verdict = Verdict::Unsent);
+        self.conclude(batch, verdicts).await
+    }
+}
+
 impl Cluster {
     async fn publish_at_once(&mut self, batch: &[Item]) -> Outcomes {
-        let Some(producer) = &self.producer else {
-            return vec![Err(self.words().not_connected()); batch.len()];
-        };
-        let mut verdicts = self.send(producer, batch).await;
+        let Some(mut verdicts) = self.send(batch).await else { return self.not_connected(batch) };
         if verdicts.iter().any(|verdict| verdict.is_of_the_request()) {
-            self.one_by_one(producer, batch, &mut verdicts).await;
+            self.one_by_one(batch, &mut verdicts).await;
         }
+        self.conclude(batch, verdicts).await
+    }
+
+    fn not_connected(&self, batch: &[Item]) -> Outcomes {
+        vec![Err(self.words().not_connected()); batch.len()]
+    }
+
+    /// What the lane is told. Where something is unknown the connection is given up, and with it what is still under way.
+    async fn conclude(&mut self, batch: &[Item], verdicts: Vec<Verdict>) -> Outcomes {
         let unknown = verdicts.contains(&Verdict::Unknown);
-        let outcomes = self.outcomes(producer, batch, verdicts);
+        let outcomes = self.told(batch, verdicts);
         if unknown {
             self.close().await;
         }

@@ -1,5 +1,7 @@
 //! What librdkafka tells from its own threads: what became of each record, and what is wrong with the connection.
 
+use std::collections::VecDeque;
+
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -7,6 +9,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// Where a record is: partition and offset; none with `acks: 0`, where nobody says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,16 +18,49 @@ pub(super) struct Place {
     pub(super) offset: Option<i64>,
 }
 
-/// What became of the records of one sending, in their order; `None` where nothing was said.
-pub(super) type Reports = Vec<Option<Result<Place, RDKafkaErrorCode>>>;
+/// What is known of an event that was to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Stored(Place),
+    Refused(RDKafkaErrorCode),
+    /// Too large by itself, not by what shared a request with it.
+    TooLarge,
+    /// librdkafka's own queue is full.
+    Unsent,
+    /// No report has come.
+    Unknown,
+}
 
-/// What was reported so far of the sending that is under way. Records are numbered over all sendings, and carry their number
-/// through librdkafka: none of them costs memory of its own.
-#[derive(Default)]
+impl Verdict {
+    /// Whether what it was sent with was too large, which says nothing of the event.
+    pub(super) fn is_of_the_request(self) -> bool {
+        matches!(
+            self,
+            Self::Refused(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessageSize
+                    | RDKafkaErrorCode::MessageBatchTooLarge
+            )
+        )
+    }
+}
+
+/// What is known so far of one sending, in the order of its records. They are numbered over all sendings, and carry their
+/// number through librdkafka: none of them costs memory of its own.
 struct Sending {
     first: usize,
-    reports: Reports,
+    verdicts: Vec<Verdict>,
     missing: usize,
+    /// Until when all of it must be reported.
+    deadline: Instant,
+}
+
+/// The sendings that are under way, in their order.
+#[derive(Default)]
+struct Sendings {
+    under_way: VecDeque<Sending>,
+    /// The number of the next record.
+    next: usize,
 }
 
 /// The worst that was said of the connection since the listener was last asked to forget.
@@ -41,7 +77,7 @@ pub(super) struct Trouble {
 /// Hears what librdkafka says.
 pub(super) struct Listener {
     trouble: watch::Sender<Trouble>,
-    sending: Mutex<Sending>,
+    sendings: Mutex<Sendings>,
     complete: Notify,
 }
 
@@ -49,40 +85,59 @@ impl Listener {
     pub(super) fn new() -> Self {
         Self {
             trouble: watch::Sender::new(Trouble::default()),
-            sending: Mutex::default(),
+            sendings: Mutex::default(),
             complete: Notify::new(),
         }
     }
 
-    /// Begins to listen for the reports of so many records, and returns the number of the first. Those of the sending before
-    /// are of no interest any more.
-    pub(super) fn listen_for(&self, records: usize) -> usize {
-        let mut sending = self.sending.lock();
-        let first = sending.first.wrapping_add(sending.reports.len());
-        *sending = Sending { first, reports: vec![None; records], missing: records };
+    /// Begins to listen for the reports of so many records, and returns the number of the first.
+    pub(super) fn listen_for(&self, records: usize, deadline: Instant) -> usize {
+        let mut sendings = self.sendings.lock();
+        if sendings.under_way.is_empty() {
+            self.forget();
+        }
+        let first = sendings.next;
+        sendings.next = first.wrapping_add(records);
+        let verdicts = vec![Verdict::Unknown; records];
+        sendings.under_way.push_back(Sending { first, verdicts, missing: records, deadline });
         first
     }
 
-    /// What was reported.
-    pub(super) fn reports(&self) -> Reports {
-        self.sending.lock().reports.clone()
+    /// Records of the latest sending were not handed over: there will be no report.
+    pub(super) fn without(&self, unsent: &[(usize, Verdict)]) {
+        let mut sendings = self.sendings.lock();
+        let Some(latest) = sendings.under_way.back_mut() else { return };
+        for (index, verdict) in unsent {
+            latest.verdicts[*index] = *verdict;
+            latest.missing = latest.missing.saturating_sub(1);
+        }
     }
 
-    /// So many records were not handed over: there will be no report.
-    pub(super) fn without(&self, records: usize) {
-        let mut sending = self.sending.lock();
-        sending.missing = sending.missing.saturating_sub(records);
+    /// Waits until each event of the oldest sending is reported, its time is over, or the connection is lost.
+    pub(super) async fn oldest_sent(&self) {
+        let deadline = self.sendings.lock().under_way.front().map(|oldest| oldest.deadline);
+        let Some(deadline) = deadline else { return };
+        tokio::select! {
+            biased;
+            () = self.complete() => {}
+            () = tokio::time::sleep_until(deadline) => {}
+            () = self.lost() => {}
+        }
     }
 
-    /// Waits until all that was handed over is reported.
-    pub(super) async fn complete(&self) {
-        while self.sending.lock().missing > 0 {
+    async fn complete(&self) {
+        while self.sendings.lock().under_way.front().is_some_and(|oldest| oldest.missing > 0) {
             self.complete.notified().await;
         }
     }
 
+    /// What is known of the oldest sending. What is reported of it later is of no interest any more.
+    pub(super) fn take(&self) -> Option<Vec<Verdict>> {
+        self.sendings.lock().under_way.pop_front().map(|oldest| oldest.verdicts)
+    }
+
     /// Begins anew, unless the connection is lost: that is said only once.
-    pub(super) fn forget(&self) {
+    fn forget(&self) {
         self.trouble.send_if_modified(|trouble| {
             let over = !trouble.down && !trouble.hopeless;
             if over {
@@ -107,7 +162,7 @@ impl Listener {
     }
 
     /// Waits until the connection is lost.
-    pub(super) async fn lost(&self) {
+    async fn lost(&self) {
         let mut trouble = self.trouble.subscribe();
         // The sender lives as long as the listener.
         let _ = trouble.wait_for(|trouble| trouble.down || trouble.hopeless).await;
@@ -162,18 +217,21 @@ impl ProducerContext for Listener {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, number: usize) {
-        let result = match result {
+        let verdict = match result {
             Ok(message) => {
                 let offset = Some(message.offset()).filter(|offset| *offset >= 0);
-                Ok(Place { partition: message.partition(), offset })
+                Verdict::Stored(Place { partition: message.partition(), offset })
             }
-            Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
+            Err((error, _)) => Verdict::Refused(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         };
-        let mut sending = self.sending.lock();
-        let index = number.wrapping_sub(sending.first);
+        let mut sendings = self.sendings.lock();
         // Nobody waits any more for a sending that was given up.
-        let Some(report) = sending.reports.get_mut(index) else { return };
-        *report = Some(result);
+        let found = sendings.under_way.iter_mut().find_map(|sending| {
+            let index = number.wrapping_sub(sending.first);
+            (index < sending.verdicts.len()).then_some((sending, index))
+        });
+        let Some((sending, index)) = found else { return };
+        sending.verdicts[index] = verdict;
         sending.missing = sending.missing.saturating_sub(1);
         if sending.missing == 0 {
             self.complete.notify_one();

@@ -82,7 +82,7 @@ pub struct Kafka {
     pub ssl_key_file: Option<PathBuf>,
     /// Let the broker drop what a retried request brings twice. Needs `acks: all`, and is on with it where absent.
     pub idempotence: Option<bool>,
-    /// How long a request waits to be filled.
+    /// How long a request waits to be filled: as in Kafka's own clients since 4.0 (KIP-1030).
     pub linger: Span,
     /// The most that one request holds for a partition, uncompressed; keep it below the topic's `max.message.bytes`.
     pub batch_size: Size,
@@ -126,7 +126,7 @@ impl Default for Kafka {
             ssl_certificate_file: None,
             ssl_key_file: None,
             idempotence: None,
-            linger: Span::millis(1),
+            linger: Span::millis(5),
             batch_size: Size(1_000_000),
             timeout: Span::millis(10_000),
             key: None,

@@ -18,11 +18,16 @@ type Erring = MockCluster<'static, DefaultProducerContext>;
 
 /// A cluster with a topic of one partition, and a backend whose requests hold about ten events each.
 async fn erring(errors: &[RDKafkaRespErr]) -> (Erring, Box<dyn Backend>) {
+    erring_for(Acks::Leader, errors).await
+}
+
+async fn erring_for(acks: Acks, errors: &[RDKafkaRespErr]) -> (Erring, Box<dyn Backend>) {
     let cluster = MockCluster::new(1).unwrap();
     cluster.create_topic("t", 1, 1).unwrap();
     let settings = Kafka {
         bootstrap_servers: vec![cluster.bootstrap_servers()],
         topic: "t".into(),
+        acks,
         compression_type: Compression::None,
         linger: Span::millis(100),
         timeout: Span::millis(10_000),
@@ -62,6 +67,43 @@ async fn a_request_that_fails_for_a_while_is_tried_again_before_the_next() {
     let outcomes = backend.publish(&items(0..40)).await;
     let receipts: Vec<_> = outcomes.into_iter().map(Result::unwrap).collect();
     assert_eq!(receipts, (0..40).map(first_partition_at).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_batch_follows_the_one_before_while_that_is_under_way() {
+    use RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION as NOT_LEADER;
+    let (_cluster, mut backend) = erring_for(Acks::All, &[NOT_LEADER]).await;
+    let pipeline = backend.pipeline().unwrap();
+    let batches = [items(0..40), items(40..80), items(80..81)];
+    batches.iter().for_each(|batch| pipeline.begin(batch));
+    let mut receipts = Vec::new();
+    for batch in &batches {
+        // Giving up is no loss.
+        let early = tokio::time::timeout(Duration::from_millis(1), pipeline.decided()).await;
+        if early.is_err() {
+            pipeline.decided().await;
+        }
+        receipts.extend(pipeline.outcomes(batch).await.into_iter().map(Result::unwrap));
+    }
+    assert_eq!(receipts, (0..81).map(first_partition_at).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_under_way_is_lost_with_its_connection() {
+    let (cluster, mut backend) = erring_for(Acks::All, &[]).await;
+    cluster.broker_down(1).unwrap();
+    let pipeline = backend.pipeline().unwrap();
+    let batches = [items(0..14), items(14..28)];
+    batches.iter().for_each(|batch| pipeline.begin(batch));
+    for batch in &batches {
+        tokio::time::timeout(Duration::from_secs(5), pipeline.decided()).await.unwrap();
+        let outcomes = pipeline.outcomes(batch).await;
+        assert_eq!(outcomes.len(), 14);
+        assert!(matches!(outcomes[0], Err(Failure::Reconnect(_))), "{:?}", outcomes[0]);
+    }
+    cluster.broker_up(1).unwrap();
+    backend.connect().await.unwrap();
+    assert!(backend.publish(&items(0..14)).await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]

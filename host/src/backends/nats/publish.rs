@@ -10,7 +10,7 @@ use async_nats::jetstream::context::{
 use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{self, ConsumerErrorKind};
 use async_nats::jetstream::{self, ErrorCode};
-use async_nats::{Client, HeaderMap, ServerAddr, Subscriber};
+use async_nats::{Client, HeaderMap, ServerAddr, Subject, Subscriber};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt;
@@ -39,6 +39,8 @@ pub(super) struct Publisher {
     settings: Nats,
     servers: Vec<ServerAddr>,
     subject: Template,
+    /// The subject of all events, where there is only one.
+    fixed: Option<Subject>,
     complaints: Complaints,
     /// Subjects of core NATS that the server has taken events for without a complaint, over this connection.
     allowed: HashSet<String>,
@@ -56,7 +58,7 @@ enum Connection {
 
 /// A message that waits for the stream's word.
 struct Sent {
-    subject: String,
+    subject: Subject,
     acknowledgement: PublishAckFuture,
     deadline: Instant,
 }
@@ -74,6 +76,7 @@ impl Publisher {
             address,
             settings,
             servers,
+            fixed: subject.fixed().map(Subject::from),
             subject,
             complaints: Complaints::default(),
             allowed: HashSet::new(),
@@ -161,9 +164,16 @@ impl Publisher {
         }
     }
 
-    fn message(&self, item: &Item) -> Result<(String, HeaderMap, Bytes), Failure> {
+    fn subject(&self, event: &Event) -> Result<Subject, String> {
+        match &self.fixed {
+            Some(subject) => Ok(subject.clone()),
+            None => subject::fill(&self.subject, event).map(Subject::from),
+        }
+    }
+
+    fn message(&self, item: &Item) -> Result<(Subject, HeaderMap, Bytes), Failure> {
         let event = &item.event;
-        let subject = subject::fill(&self.subject, event).map_err(Failure::Reject)?;
+        let subject = self.subject(event).map_err(Failure::Reject)?;
         let (mut headers, body) = match self.settings.content {
             Content::Structured => nats::encode_structured(event),
             Content::Binary => nats::encode_binary(event),
@@ -256,9 +266,13 @@ impl Publisher {
 
     /// The client hands a complaint on by a task of its own, which the echo may overtake: where a subject is used for the
     /// first time it is waited for. What a server allows is a matter of the subject, so later ones need not wait.
-    async fn late_complaints(&mut self, sent: &[Result<String, Failure>]) {
+    async fn late_complaints(&mut self, sent: &[Result<Subject, Failure>]) {
         let known = self.allowed.len();
-        self.allowed.extend(sent.iter().flatten().cloned());
+        for subject in sent.iter().flatten() {
+            if !self.allowed.contains(subject.as_str()) {
+                self.allowed.insert(subject.as_str().to_owned());
+            }
+        }
         if self.allowed.len() == known {
             return;
         }
@@ -272,7 +286,7 @@ impl Publisher {
         {}
     }
 
-    async fn send_core(&self, client: &Client, item: &Item) -> Result<String, Failure> {
+    async fn send_core(&self, client: &Client, item: &Item) -> Result<Subject, Failure> {
         let (subject, headers, body) = self.message(item)?;
         match client.publish_with_headers(subject.clone(), headers, body).await {
             Ok(()) => Ok(subject),
@@ -292,9 +306,9 @@ impl Publisher {
     }
 
     /// All was received; what the server did not allow is told apart by its complaints.
-    fn received(&self, batch: &[Item], sent: Vec<Result<String, Failure>>) -> Outcomes {
+    fn received(&self, batch: &[Item], sent: Vec<Result<Subject, Failure>>) -> Outcomes {
         let mut failed = Vec::new();
-        let outcome = |(item, sent): (&Item, Result<String, Failure>)| {
+        let outcome = |(item, sent): (&Item, Result<Subject, Failure>)| {
             let subject = sent?;
             if failed.contains(&item.key) {
                 return Err(Failure::Held);
@@ -340,7 +354,7 @@ impl Backend for Publisher {
     }
 
     fn place(&self, event: &Event) -> Result<Option<String>, String> {
-        subject::fill(&self.subject, event).map(|subject| Some(format!("subject {subject}")))
+        self.subject(event).map(|subject| Some(format!("subject {subject}")))
     }
 
     fn destination(&self) -> (&'static str, String) {

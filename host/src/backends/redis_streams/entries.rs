@@ -1,4 +1,5 @@
-//! What is sent for a batch: an `XADD` for each event, and now and then an `XTRIM`.
+//! What is sent for a part of a batch: an `XADD` for each event, of which the last of a stream trims it, and now and then an
+//! `XTRIM`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,13 +33,12 @@ pub(super) struct Entries {
     /// The stream of all events, where there is only one.
     stream: Option<Arc<str>>,
     layout: Layout,
-    max_len: u64,
+    /// `MAXLEN`, `~` and how many; empty where there is no limit.
+    limit: Vec<u8>,
     ttl_seconds: u64,
     /// Streams that were added to since the last trimming by age, which was then.
     touched: HashSet<Arc<str>, FixedState>,
     trimmed: Option<Instant>,
-    /// The arguments before an event's own, for the stream that was added to last.
-    head: (Option<Arc<str>>, Vec<u8>),
     document: Vec<u8>,
 }
 
@@ -48,11 +48,10 @@ impl Entries {
             stream: streams.fixed().map(Arc::from),
             streams,
             layout: settings.layout,
-            max_len: settings.max_len,
+            limit: limit(settings.max_len),
             ttl_seconds: settings.ttl_seconds,
             touched: HashSet::default(),
             trimmed: None,
-            head: (None, Vec::new()),
             document: Vec::new(),
         }
     }
@@ -109,10 +108,11 @@ impl Entries {
         streams: &[Result<Arc<str>, Failure>],
         out: &mut Vec<u8>,
     ) -> usize {
+        let trims = self.trims(streams);
         let mut count = 0;
-        for (item, stream) in items.iter().zip(streams) {
+        for ((item, stream), trims) in items.iter().zip(streams).zip(trims) {
             let Ok(stream) = stream else { continue };
-            self.add(stream, item, out);
+            self.add(stream, item, trims, out);
             count += 1;
             if self.ttl_seconds > 0 && !self.touched.contains(stream) {
                 self.touched.insert(Arc::clone(stream));
@@ -121,15 +121,31 @@ impl Entries {
         count + self.trim(out)
     }
 
-    fn add(&mut self, stream: &Arc<str>, item: &Item, out: &mut Vec<u8>) {
+    /// Which events are the last of their stream, and trim it to `max_len`. Where each did, that was an eighth of the server's work.
+    fn trims(&self, streams: &[Result<Arc<str>, Failure>]) -> Vec<bool> {
+        let mut closed: HashSet<&str, FixedState> = HashSet::default();
+        let mut trims = vec![false; streams.len()];
+        if !self.limit.is_empty() {
+            for (stream, trims) in streams.iter().zip(&mut trims).rev() {
+                *trims = stream.as_ref().is_ok_and(|stream| closed.insert(stream));
+                if *trims && self.stream.is_some() {
+                    break;
+                }
+            }
+        }
+        trims
+    }
+
+    fn add(&mut self, stream: &str, item: &Item, trims: bool, out: &mut Vec<u8>) {
         let event = &item.event;
-        let before = if self.max_len > 0 { 6 } else { 3 };
+        let limit = if trims { &self.limit[..] } else { &[] };
+        let before = if trims { 6 } else { 3 };
         match self.layout {
             Layout::Event => {
                 // Beside the event, as a transport's headers are. Where attributes are fields the names are taken.
                 let beside: Vec<_> = item.trace_headers().collect();
                 put_count(before + 2 + 2 * beside.len(), out);
-                self.put_head(stream, out);
+                put_head(stream, limit, out);
                 put(b"event", out);
                 self.document.clear();
                 json::encode(event, &mut self.document);
@@ -141,31 +157,13 @@ impl Entries {
             }
             Layout::Attributes => {
                 put_count(before + 2 * binding::fields(event).count(), out);
-                self.put_head(stream, out);
+                put_head(stream, limit, out);
                 for (name, value) in binding::fields(event) {
                     put(name.as_bytes(), out);
                     put(&value, out);
                 }
             }
         }
-    }
-
-    /// The same for all events of a stream.
-    fn put_head(&mut self, stream: &Arc<str>, out: &mut Vec<u8>) {
-        let (of, head) = &mut self.head;
-        if of.as_ref() != Some(stream) {
-            head.clear();
-            put(b"XADD", head);
-            put(stream.as_bytes(), head);
-            if self.max_len > 0 {
-                put(b"MAXLEN", head);
-                put(b"~", head);
-                put(self.max_len.to_string().as_bytes(), head);
-            }
-            put(b"*", head);
-            *of = Some(Arc::clone(stream));
-        }
-        out.extend_from_slice(head);
     }
 
     /// `XADD` takes only one of `MAXLEN` and `MINID`: age is trimmed by a command of its own, now and then.
@@ -181,6 +179,24 @@ impl Entries {
             .map(|stream| command(&[b"XTRIM", stream.as_bytes(), b"MINID", b"~", oldest.as_bytes()], out))
             .count()
     }
+}
+
+/// The arguments before an event's own.
+fn put_head(stream: &str, limit: &[u8], out: &mut Vec<u8>) {
+    put(b"XADD", out);
+    put(stream.as_bytes(), out);
+    out.extend_from_slice(limit);
+    put(b"*", out);
+}
+
+fn limit(max_len: u64) -> Vec<u8> {
+    let mut limit = Vec::new();
+    if max_len > 0 {
+        put(b"MAXLEN", &mut limit);
+        put(b"~", &mut limit);
+        put(max_len.to_string().as_bytes(), &mut limit);
+    }
+    limit
 }
 
 fn command(arguments: &[&[u8]], out: &mut Vec<u8>) {

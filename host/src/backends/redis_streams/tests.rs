@@ -52,6 +52,20 @@ async fn the_stream_is_trimmed_by_length() {
 }
 
 #[tokio::test]
+async fn each_stream_of_several_is_trimmed_by_length() {
+    let server = Server::start().await;
+    let several = RedisStreams { stream_name: "by.{subject}".into(), max_len: 10, ..settings(&server) };
+    let mut backend = connected(several).await;
+    for start in 0..10 {
+        backend.publish(&items(start * 100..start * 100 + 100)).await;
+    }
+    for document in 0..7 {
+        let length = server.events(&format!("by.document/{document}")).await.len();
+        assert!((10..=110).contains(&length), "{length} of 142");
+    }
+}
+
+#[tokio::test]
 async fn streams_are_trimmed_by_age() {
     let server = Server::start().await;
     // Of 1970.

@@ -9,7 +9,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -37,11 +36,11 @@ impl HttpIngress {
     }
 }
 
-/// Listens and serves until `stop`. Where nothing is `traced`, nobody is told of a request's trace.
+/// Listens and serves, within the runtime that it is called in, until `stop`. Where nothing is `traced`, nobody is told of a request's trace.
 ///
 /// # Errors
 /// Why it cannot listen there or with that certificate, and the mend.
-pub async fn serve(
+pub fn serve(
     settings: &settings::Host,
     intake: Arc<dyn Intake>,
     traced: bool,
@@ -51,7 +50,7 @@ pub async fn serve(
     let tls = settings.http.tls.as_ref().map(|tls| listener::acceptor(tls, "host.http.tls")).transpose()?;
     let cannot =
         |error| format!("cannot listen on {listen}: {error}; stop the other process or set host.listen");
-    let socket = TcpListener::bind(listen).await.map_err(cannot)?;
+    let socket = listener::bind(listen).map_err(cannot)?;
     let local_addr = socket.local_addr().map_err(cannot)?;
     let limits = listener::Limits {
         connections: settings.http.max_connections,

@@ -41,17 +41,17 @@ struct Server {
 }
 
 impl Server {
-    async fn with(change: impl FnOnce(&mut settings::Http)) -> Self {
+    fn with(change: impl FnOnce(&mut settings::Http)) -> Self {
         let mut settings = settings::Host { listen: ([127, 0, 0, 1], 0).into(), ..settings::Host::default() };
         change(&mut settings.http);
         let (basket, stop) = (Arc::new(Basket::default()), CancellationToken::new());
         let intake: Arc<dyn Intake> = basket.clone();
-        let ingress = serve(&settings, intake, false, stop.clone()).await.unwrap();
+        let ingress = serve(&settings, intake, false, stop.clone()).unwrap();
         Self { basket, ingress, stop }
     }
 
-    async fn start() -> Self {
-        Self::with(|_| {}).await
+    fn start() -> Self {
+        Self::with(|_| {})
     }
 
     /// Sends raw bytes and reads until the server closes the connection.
@@ -80,7 +80,7 @@ fn status(answer: &str) -> u16 {
 
 #[tokio::test]
 async fn all_three_modes_are_taken() {
-    let server = Server::start().await;
+    let server = Server::start();
     assert_eq!(status(&server.post(STRUCTURED, EVENT).await), 202);
     assert_eq!(status(&server.post(BATCHED, &format!("[{EVENT},{EVENT}]")).await), 202);
     let binary =
@@ -96,8 +96,7 @@ async fn refusals_are_problem_documents() {
     let server = Server::with(|http| {
         http.max_body = Size(1_000);
         http.max_batch = 2;
-    })
-    .await;
+    });
     let large = "x".repeat(1_001);
     let cases = [
         (server.post(STRUCTURED, "{").await, 400, "malformed"),
@@ -134,7 +133,7 @@ async fn refusals_are_problem_documents() {
 
 #[tokio::test]
 async fn a_full_journal_is_503_with_retry_after() {
-    let server = Server::start().await;
+    let server = Server::start();
     *server.basket.refusal.lock() = Some(Refusal::Full { retry_after: Duration::from_secs(3) });
     let answer = server.post(STRUCTURED, EVENT).await;
     assert_eq!(status(&answer), 503);
@@ -149,8 +148,7 @@ async fn credentials_are_asked_for_where_there_are_any() {
     let server = Server::with(|http| {
         http.bearer_tokens = vec!["right".into()];
         http.api_keys = vec!["key".into()];
-    })
-    .await;
+    });
     let answer = server.post(STRUCTURED, EVENT).await;
     assert!(status(&answer) == 401 && answer.contains("www-authenticate: Bearer"), "{answer}");
     let with = |header: &str| format!("{STRUCTURED}{header}\r\n");
@@ -162,7 +160,7 @@ async fn credentials_are_asked_for_where_there_are_any() {
 
 #[tokio::test]
 async fn the_webhook_handshake_grants_known_origins() {
-    let server = Server::with(|http| http.allowed_origins = vec!["a.example".into()]).await;
+    let server = Server::with(|http| http.allowed_origins = vec!["a.example".into()]);
     let ask = |origin: &str| {
         format!(
             "OPTIONS /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nWebHook-Request-Origin: {origin}\r\nWebHook-Request-Rate: 120\r\n\r\n"
@@ -179,7 +177,7 @@ async fn the_webhook_handshake_grants_known_origins() {
 
 #[tokio::test]
 async fn slow_clients_are_cut_off() {
-    let server = Server::with(|http| http.read_timeout = Span::millis(200)).await;
+    let server = Server::with(|http| http.read_timeout = Span::millis(200));
     // Half a header, then nothing: closed without an answer, or with 408.
     let answer = server.talk("POST /events HTTP/1.1\r\nHost: x\r\nX-Slow: ").await;
     assert!(answer.is_empty() || status(&answer) == 408, "{answer}");
@@ -189,7 +187,7 @@ async fn slow_clients_are_cut_off() {
 
 #[tokio::test]
 async fn chunked_bodies_and_h2c_are_taken() {
-    let server = Server::start().await;
+    let server = Server::start();
     let (one, two) = EVENT.split_at(20);
     let chunked = format!(
         "POST /events HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{STRUCTURED}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{one}\r\n{:x}\r\n{two}\r\n0\r\n\r\n",
@@ -212,7 +210,7 @@ async fn chunked_bodies_and_h2c_are_taken() {
 
 #[tokio::test]
 async fn a_stop_answers_what_is_under_way_and_closes_idle_connections() {
-    let Server { basket, ingress, stop } = Server::start().await;
+    let Server { basket, ingress, stop } = Server::start();
     let address = ingress.local_addr;
     let mut idle = TcpStream::connect(address).await.unwrap();
     let mut busy = TcpStream::connect(address).await.unwrap();

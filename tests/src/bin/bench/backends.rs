@@ -20,8 +20,12 @@ use crate::figures::{compare, median};
 use crate::sink::Sink;
 
 const ROUND: Duration = Duration::from_secs(3);
-/// Fewer than a lane keeps in memory: what is measured is the lane, not its overflow.
+/// With what is under way, fewer than a lane keeps in memory: what is measured is the lane, not its overflow.
 const AHEAD: u64 = 12_000;
+/// How often the host is asked how far it is. It costs the host a little, and in that time no backend takes that many.
+const LOOK: Duration = Duration::from_millis(20);
+/// Between two looks it is taken to go on at its pace, so many times: otherwise senders would rest and then come all at once.
+const STEPS: u32 = 10;
 
 /// What the client library is told to send to.
 struct Hand<'a> {
@@ -139,10 +143,18 @@ pub(crate) async fn saturated(host: &Host, length: Duration) -> Round {
     let asking = wire::request("GET", "/api/v1/status", &[("host", &address)], b"");
     let mut admin = Connection::open(host.admin_address()).await.expect("the admin API can be reached");
     let watching = async {
+        let mut beat = tokio::time::interval(LOOK / STEPS);
+        let mut known = 0;
         loop {
+            beat.tick().await;
             let status = admin.exchange(&asking).await.expect("the admin API answers").json();
-            done.store(arrival::done_in(&status) - before, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            let now = arrival::done_in(&status) - before;
+            let step = (now - known) / u64::from(STEPS);
+            known = now;
+            for steps in 0..u64::from(STEPS) {
+                done.store(known + steps * step, Ordering::Relaxed);
+                beat.tick().await;
+            }
         }
     };
     // The watch has no end of its own.

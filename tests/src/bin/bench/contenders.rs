@@ -10,6 +10,8 @@ use stagewire_tests::waiting::{PATIENCE, until_true};
 use stagewire_tests::{Host, Redis, places, wire};
 use tokio::process::{Child, Command};
 
+use crate::figures::median;
+
 /// Rounds that each contender runs, in turn.
 pub(crate) const ROUNDS: usize = 5;
 const ROUND: Duration = Duration::from_secs(3);
@@ -116,16 +118,25 @@ impl Contender {
     }
 }
 
-/// Rounds of two contenders, in turn; what `figure` says of each.
+/// Rounds of two contenders, in turn.
 pub(crate) async fn alternate(
     [first, second]: [&Contender; 2],
     load: impl Fn(Load) -> Load,
-    figure: impl Fn(&Round) -> f64,
-) -> [Vec<f64>; 2] {
-    let mut figures = [Vec::new(), Vec::new()];
+) -> [Vec<Round>; 2] {
+    let mut rounds = [Vec::new(), Vec::new()];
     for _ in 0..ROUNDS {
-        figures[0].push(figure(&first.round(&load).await));
-        figures[1].push(figure(&second.round(&load).await));
+        rounds[0].push(first.round(&load).await);
+        rounds[1].push(second.round(&load).await);
     }
-    figures
+    rounds
+}
+
+/// The medians of what `figure` says of each contender's rounds.
+pub(crate) fn medians<'a>(
+    names: [&'a str; 2],
+    rounds: &[Vec<Round>; 2],
+    figure: impl Fn(&Round) -> f64,
+) -> [(&'a str, f64); 2] {
+    let [first, second] = rounds.each_ref().map(|rounds| median(rounds.iter().map(&figure).collect()));
+    [(names[0], first), (names[1], second)]
 }

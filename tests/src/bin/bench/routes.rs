@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use stagewire_tests::load::Load;
 use stagewire_tests::{Host, Redis};
 
-use crate::contenders::{Contender, alternate, events};
+use crate::contenders::{Contender, alternate, events, medians};
 use crate::figures::{compare, median, show};
 
 const KIND: &str = "com.storytelling.nlp.document.processed";
@@ -16,8 +16,9 @@ pub(crate) async fn many_against_few() {
     let many = Contender::host(&routes(1_000), "workers: 2").await;
     let few = Contender::host(&routes(10), "workers: 2").await;
     let load = |load: Load| load.connections(16).batch(100);
-    let [a, b] = alternate([&many, &few], load, |round| round.cpu).await;
-    compare("batches of 100", "µs", [("1,000 routes", median(a)), ("10 routes", median(b))], "at most 2.0");
+    let rounds = alternate([&many, &few], load).await;
+    let cpu = medians(["1,000 routes", "10 routes"], &rounds, |round| round.cpu);
+    compare("batches of 100", "µs", cpu, "at most 2.0");
 }
 
 fn routes(count: usize) -> String {

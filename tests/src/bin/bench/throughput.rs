@@ -6,8 +6,8 @@ use std::time::Duration;
 use stagewire_tests::load::Load;
 use stagewire_tests::wire;
 
-use crate::contenders::{Contender, FILTERED, alternate};
-use crate::figures::{compare, median};
+use crate::contenders::{Contender, FILTERED, Round, alternate, medians};
+use crate::figures::compare;
 use crate::sink::Sink;
 
 const NOTHING: &str = "workers: 2";
@@ -20,8 +20,8 @@ pub(crate) async fn against_forwarder() {
         [("16 connections", 16, 1), ("64 connections", 64, 1), ("batches of 100", 16, 100)]
     {
         let load = |load: Load| load.connections(connections).batch(batch);
-        let [a, b] = alternate([&host, &forwarder], load, |round| round.cpu).await;
-        compare(what, "µs", [("host", median(a)), ("forwarder", median(b))], "at most 2.0, goal 1.5");
+        let rounds = alternate([&host, &forwarder], load).await;
+        by_cpu(what, ["host", "forwarder"], &rounds, "at most 2.0, goal 1.5");
     }
 }
 
@@ -29,11 +29,7 @@ pub(crate) async fn against_forwarder() {
 pub(crate) async fn with_against_without_filter() {
     let with = Contender::host(FILTERED, NOTHING).await;
     let without = Contender::host("", NOTHING).await;
-    for (what, batch) in [("64 connections", 1), ("batches of 100", 100)] {
-        let load = |load: Load| load.connections(64).batch(batch);
-        let [a, b] = alternate([&with, &without], load, |round| round.rate).await;
-        compare(what, "/s", [("with", median(a)), ("without", median(b))], "at least 0.95");
-    }
+    side_by_side([("with", &with), ("without", &without)], "at least 0.95").await;
 }
 
 /// (c) Throughput by when an append counts as durable.
@@ -41,8 +37,8 @@ pub(crate) async fn fsync_always_against_never() {
     let always = Contender::host(FILTERED, "journal: { fsync: always }").await;
     let never = Contender::host(FILTERED, "journal: { fsync: never }").await;
     let load = |load: Load| load.connections(64);
-    let [a, b] = alternate([&always, &never], load, |round| round.rate).await;
-    compare("64 connections", "/s", [("always", median(a)), ("never", median(b))], "at least 0.8");
+    let rounds = alternate([&always, &never], load).await;
+    by_rate("64 connections", ["always", "never"], &rounds, "at least 0.8");
 }
 
 /// What seeing costs: everything that an operator can have, with one event in a hundred traced, against nothing of it.
@@ -56,13 +52,27 @@ pub(crate) async fn seen_against_unseen() {
     let seen = Contender::host(FILTERED, &settings).await;
     let unseen = Contender::host(FILTERED, "provenance: { enabled: false }").await;
     let looking = tokio::spawn(look(seen.admin()));
-    for (what, batch) in [("64 connections", 1), ("batches of 100", 100)] {
-        let load = |load: Load| load.connections(64).batch(batch);
-        let [a, b] = alternate([&seen, &unseen], load, |round| round.rate).await;
-        compare(what, "/s", [("seen", median(a)), ("unseen", median(b))], "at least 0.9");
-    }
+    side_by_side([("seen", &seen), ("unseen", &unseen)], "at least 0.9").await;
     looking.abort();
     assert!(collector.taken() > 0, "spans were exported");
+}
+
+/// Throughput of two hosts, for single events and for batches.
+async fn side_by_side([(one, first), (other, second)]: [(&str, &Contender); 2], bound: &str) {
+    for (what, batch) in [("64 connections", 1), ("batches of 100", 100)] {
+        let load = |load: Load| load.connections(64).batch(batch);
+        let rounds = alternate([first, second], load).await;
+        by_rate(what, [one, other], &rounds, bound);
+        by_cpu("", [one, other], &rounds, "for information");
+    }
+}
+
+fn by_rate(what: &str, names: [&str; 2], rounds: &[Vec<Round>; 2], bound: &str) {
+    compare(what, "/s", medians(names, rounds, |round| round.rate), bound);
+}
+
+fn by_cpu(what: &str, names: [&str; 2], rounds: &[Vec<Round>; 2], bound: &str) {
+    compare(what, "µs CPU an event", medians(names, rounds, |round| round.cpu), bound);
 }
 
 /// What an open dashboard asks for, and a monitoring system more often than usual.
