@@ -271,8 +271,12 @@ impl Event {
 
     /// The core attributes that are present, by their CloudEvents names, without `specversion`.
     pub fn core_attributes(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let parts = CORE_NAMES.iter().enumerate().map(|(index, name)| (*name, self.part(index)));
-        parts.filter(|(_, text)| !text.is_empty())
+        CORE_NAMES.into_iter().zip(self.core_texts()).filter(|(_, text)| !text.is_empty())
+    }
+
+    /// All core attributes in the order of the record; one that is absent is empty.
+    pub(crate) fn core_texts(&self) -> impl Iterator<Item = &str> {
+        (0..CORE).map(|index| self.part(index))
     }
 
     /// The text of all core attributes, one behind the other.
@@ -575,7 +579,7 @@ impl<'a> Draft<'a> {
     /// Checks the attributes and encodes the record.
     ///
     /// # Errors
-    /// The first [`Invalid`] attribute, in the order of the record.
+    /// What is [`Invalid`] of it; of several attributes that of one.
     pub fn build(mut self) -> Result<Event, Invalid> {
         self.check()?;
         // Stable: of two with one name the later stays.
@@ -609,6 +613,10 @@ impl<'a> Draft<'a> {
         }
         record.put_u32_le(0);
         core.iter().for_each(|text| record.put_slice(text.as_bytes()));
+        // They lie one behind the other: looked at once for all.
+        if !is_printable(&record[HEAD..]) {
+            CORE_NAMES.into_iter().zip(core).try_for_each(|(name, text)| check_text(name, text))?;
+        }
         for (name, value) in &self.extensions {
             let (kind, fixed, text) = value.parts();
             let bytes = match kind {
@@ -628,12 +636,12 @@ impl<'a> Draft<'a> {
         Event::with_core(record.freeze(), attributes)
     }
 
+    /// Checks all but what the core attributes consist of.
     fn check(&mut self) -> Result<(), Invalid> {
         for (name, text) in [("id", &self.id), ("source", &self.source), ("type", &self.kind)] {
             if text.is_empty() {
                 return Err(Invalid::Missing(name));
             }
-            check_text(name, text)?;
         }
         let optional = [
             ("subject", &self.subject),
@@ -642,11 +650,9 @@ impl<'a> Draft<'a> {
             ("dataschema", &self.data_schema),
         ];
         for (name, text) in optional {
-            let Some(text) = text else { continue };
-            if text.is_empty() {
+            if text.as_ref().is_some_and(|text| text.is_empty()) {
                 return Err(Invalid::Empty(name.into()));
             }
-            check_text(name, text)?;
         }
         if let Some(time) = &self.time {
             check_time(time)?;
@@ -686,8 +692,7 @@ fn check_name(name: &str) -> Result<(), Invalid> {
 
 /// Strings: CloudEvents 1.0.2, 3.1 "Type System": no control characters, no non-characters.
 fn check_text(name: &str, text: &str) -> Result<(), Invalid> {
-    // What nearly all text is, and looked at many bytes at a time.
-    if text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~')) {
+    if is_printable(text.as_bytes()) {
         return Ok(());
     }
     let forbidden =
@@ -699,6 +704,11 @@ fn check_text(name: &str, text: &str) -> Result<(), Invalid> {
             problem: format!("not a CloudEvents string: it contains U+{:04X}", c as u32),
         }),
     }
+}
+
+/// Whether it is printable ASCII, as nearly all text is: many bytes at a time show it.
+fn is_printable(text: &[u8]) -> bool {
+    text.iter().fold(true, |all, byte| all & matches!(byte, b' '..=b'~'))
 }
 
 fn check_time(time: &str) -> Result<(), Invalid> {

@@ -478,6 +478,17 @@ impl Visitor<'_> for Extension<'_> {
     }
 }
 
+/// How the member of each core attribute begins, in the order of [`Event::core_texts`].
+const CORE: [&[u8]; 7] = [
+    br#","id":"#,
+    br#","source":"#,
+    br#","type":"#,
+    br#","subject":"#,
+    br#","time":"#,
+    br#","datacontenttype":"#,
+    br#","dataschema":"#,
+];
+
 /// Writes one event as a structured document; JSON data goes in verbatim.
 pub fn encode(event: &Event, out: &mut Vec<u8>) {
     write(event, out, |data, out| out.extend_from_slice(data));
@@ -505,8 +516,8 @@ fn write(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
     out.extend_from_slice(br#"{"specversion":"1.0""#);
     // They lie one behind the other: looked at once for all.
     let quoted = if is_plain(event.core_bytes()) { plain } else { string };
-    for (name, text) in event.core_attributes() {
-        member(name, out);
+    for (begin, text) in CORE.into_iter().zip(event.core_texts()).filter(|(_, text)| !text.is_empty()) {
+        out.extend_from_slice(begin);
         quoted(text, out);
     }
     for (name, value) in event.extensions() {

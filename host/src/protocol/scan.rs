@@ -175,9 +175,27 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// What is looked at eight bytes at a time, before a search that is made for long texts: most strings are shorter.
+const SHORT: usize = 32;
+
 /// Where the first of them is.
 fn quote_or_backslash(bytes: &[u8]) -> Option<usize> {
-    memchr::memchr2(b'"', b'\\', bytes)
+    let (words, _) = bytes[..bytes.len().min(SHORT)].as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = bytes_equal_to(b'"', word) | bytes_equal_to(b'\\', word);
+        if found != 0 {
+            return Some(number * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let passed = words.len() * 8;
+    memchr::memchr2(b'"', b'\\', &bytes[passed..]).map(|at| passed + at)
+}
+
+/// The highest bit of each byte that is that one. A byte behind the first such one may have it as well.
+fn bytes_equal_to(byte: u8, word: u64) -> u64 {
+    let rest = word ^ (u64::from(byte) * 0x0101_0101_0101_0101);
+    rest.wrapping_sub(0x0101_0101_0101_0101) & !rest & 0x8080_8080_8080_8080
 }
 
 #[cfg(test)]

@@ -183,10 +183,10 @@ impl Entries {
 
 /// The arguments before an event's own.
 fn put_head(stream: &str, limit: &[u8], out: &mut Vec<u8>) {
-    put(b"XADD", out);
+    out.extend_from_slice(b"$4\r\nXADD\r\n");
     put(stream.as_bytes(), out);
     out.extend_from_slice(limit);
-    put(b"*", out);
+    out.extend_from_slice(b"$1\r\n*\r\n");
 }
 
 fn limit(max_len: u64) -> Vec<u8> {
