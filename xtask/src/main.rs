@@ -33,7 +33,7 @@ usage: cargo xtask COMMAND
                          stay until `down`, and keep their data in target/brokers/run
   guests                 build the plugins and the test guests
   examples               lint and test the Python examples, with the host that was built
-  deny                   licences, bans and sources of all dependencies (needs cargo-deny)
+  deny                   licences, bans and sources of all dependencies, by cargo-deny
 
 examples:
   cargo xtask demo --keep
@@ -127,8 +127,10 @@ fn examples() -> Result<()> {
 }
 
 fn deny() -> Result<()> {
-    if !shell::is_there("cargo-deny") {
-        bail!("cargo-deny is not installed; `cargo install --locked cargo-deny` does it");
+    let place = shell::target().join("clients/deny");
+    let program = place.join("bin/cargo-deny");
+    if !program.is_file() {
+        cargo(&["install", "--locked", "--root"]).args([&place]).args(["cargo-deny"]).run()?;
     }
-    cargo(&["deny", "--all-features", "check", "licenses", "bans", "sources"]).run()
+    shell::command(program).args(["--all-features", "check", "licenses", "bans", "sources"]).run()
 }
