@@ -270,7 +270,7 @@ fn plain(error: &str) -> String {
 /// What to do where spans cannot be exported for that reason; `unnamed` where the collector speaks TLS and is shown no certificate.
 fn mend(why: &str, unnamed: bool) -> &'static str {
     // A server says only after the handshake that it misses something, or just goes away.
-    let signs = ["certificaterequired", "close_notify", "broken pipe", "reset"];
+    let signs = ["certificaterequired", "close", "eof", "broken pipe", "reset"];
     let goes = unnamed && signs.iter().any(|sign| why.to_lowercase().contains(sign));
     let own =
         goes.then_some("if it asks its clients for a certificate, set host.tracing.certificate and key");
@@ -453,6 +453,7 @@ mod tests {
         let gone = grpc("Unknown: transport error: closed without close_notify: https://docs.rs/rustls");
         assert_eq!(gone, "closed without close_notify");
         assert!(mend(&gone, true).ends_with("set host.tracing.certificate and key"));
+        assert!(mend("operation was canceled: connection closed", true).ends_with("certificate and key"));
         assert_eq!(mend(&gone, false), "check host.tracing.endpoint");
         assert_eq!(grpc("PermissionDenied"), "the collector answered PermissionDenied");
         assert_eq!(
