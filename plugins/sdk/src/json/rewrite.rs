@@ -101,7 +101,7 @@ impl<'a, 'r, D: FnMut(&[Step<'_>]) -> Action<'r>> Scan<'a, D> {
         match self.peek()? {
             b'{' => self.object(),
             b'[' => self.array(),
-            b'"' => self.string().map(|_| ()),
+            b'"' => self.string().map(drop),
             _ => self.scalar(),
         }?;
         self.deep -= 1;
@@ -112,10 +112,11 @@ impl<'a, 'r, D: FnMut(&[Step<'_>]) -> Action<'r>> Scan<'a, D> {
         let mut kept = false;
         self.enter(b'}', |scan, _| {
             let before = scan.at;
-            let key = scan.string()?;
+            let (key, escaped) = scan.string()?;
             scan.eat(b':')?;
             if scan.watching {
-                scan.trail.push(Step::Key(unescaped(key)?));
+                let key = if escaped { unescaped(key)?.into() } else { Cow::Borrowed(key) };
+                scan.trail.push(Step::Key(key));
             }
             scan.part(before, &mut kept, b'}')
         })
@@ -208,22 +209,25 @@ impl<'a, 'r, D: FnMut(&[Step<'_>]) -> Action<'r>> Scan<'a, D> {
         read
     }
 
-    /// The text between the quotes, as it stands.
-    fn string(&mut self) -> Option<&'a str> {
+    /// The text between the quotes, as it stands, and whether it has escapes.
+    fn string(&mut self) -> Option<(&'a str, bool)> {
         self.eat(b'"')?;
-        let start = self.at;
+        let (start, mut escaped) = (self.at, false);
         loop {
             self.at += plain(&self.text.as_bytes()[self.at.min(self.text.len())..]);
             match self.peek()? {
                 b'"' => break,
-                b'\\' => self.at += 2,
+                b'\\' => {
+                    escaped = true;
+                    self.at += 2;
+                }
                 byte if byte < b' ' => return None,
                 _ => self.at += 1,
             }
         }
         let text = self.text.get(start..self.at)?;
         self.at += 1;
-        Some(text)
+        Some((text, escaped))
     }
 
     fn scalar(&mut self) -> Option<()> {
@@ -237,29 +241,32 @@ impl<'a, 'r, D: FnMut(&[Step<'_>]) -> Action<'r>> Scan<'a, D> {
     }
 }
 
-/// How many bytes at the front are plain text of a string, in whole words of eight: a guest pays for each turn of a loop.
+/// How many bytes at the front are known to be plain text of a string: up to the first that is not, or to the last whole word of
+/// eight. A guest pays for each turn of a loop.
 fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGH: u64 = ONES << 7;
-    // Has high bits where a byte is below `least` (at most 0x80), and zero where none is: Mycroft's test for a zero byte.
+    // Has the high bit of the first byte below `least` (at most 0x80), perhaps those of later ones, and none where there is no such
+    // byte: Mycroft's test for a zero byte.
     let below = |word: u64, least: u8| word.wrapping_sub(ONES * u64::from(least)) & !word & HIGH;
-    let words = bytes.chunks_exact(8).map(|word| {
-        u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]])
-    });
     let special = |word: u64| {
         below(word, 0x20)
             | below(word ^ (ONES * u64::from(b'"')), 1)
             | below(word ^ (ONES * u64::from(b'\\')), 1)
     };
-    words.take_while(|word| special(*word) == 0).count() * 8
+    let (words, _) = bytes.as_chunks::<8>();
+    for (number, word) in words.iter().enumerate() {
+        let special = special(u64::from_le_bytes(*word));
+        if special != 0 {
+            return number * 8 + special.trailing_zeros() as usize / 8;
+        }
+    }
+    words.len() * 8
 }
 
-/// A key may be spelt with escapes, and is meant all the same.
-fn unescaped(key: &str) -> Option<Cow<'_, str>> {
-    if !key.contains('\\') {
-        return Some(Cow::Borrowed(key));
-    }
-    serde_json::from_str(&format!("\"{key}\"")).ok().map(Cow::Owned)
+/// A key that is spelt with escapes, and is meant all the same.
+fn unescaped(key: &str) -> Option<String> {
+    serde_json::from_str(&format!("\"{key}\"")).ok()
 }
 
 #[cfg(test)]
@@ -320,7 +327,7 @@ mod tests {
     #[test]
     fn plain_text_ends_before_what_means_something() {
         for (text, expected) in
-            [("", 0), ("1234567", 0), ("12345678\"", 8), ("1234567\"", 0), ("\u{7f}äöü\u{80}", 8)]
+            [("", 0), ("1234567", 0), ("12345678\"", 8), ("1234567\"\n", 7), ("\u{7f}äöü\u{80}", 8)]
         {
             assert_eq!(plain(text.as_bytes()), expected, "{text:?}");
         }
@@ -329,7 +336,8 @@ mod tests {
             for place in 0..8 {
                 let mut word = [b'a'; 8];
                 word[place] = byte;
-                assert_eq!(plain(&word) == 0, special, "{byte:#x} at {place}");
+                let expected = if special { place } else { 8 };
+                assert_eq!(plain(&word), expected, "{byte:#x} at {place}");
             }
         }
     }
