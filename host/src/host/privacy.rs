@@ -5,6 +5,7 @@ use stagewire_plugin::json::{Action, Path, TooDeep, rewrite};
 use crate::config::settings::{self, PrivacyAction};
 use crate::event::{DataKind, Event};
 use crate::ingress::Refusal;
+use crate::protocol::json::is_well_formed;
 use crate::telemetry::Metrics;
 
 /// All rules. Data is read as text, never as a tree, and only where the type of an event asks for it.
@@ -79,9 +80,7 @@ impl Rule {
     /// The event without what the rule forbids; none where there is nothing of it.
     fn look(&self, event: &Event) -> Result<Option<Event>, String> {
         let data = event.data();
-        if event.data_kind() != DataKind::Json
-            && serde_json::from_slice::<serde::de::IgnoredAny>(data).is_err()
-        {
+        if event.data_kind() != DataKind::Json && !is_well_formed(data) {
             return Err(
                 "its data is not JSON, so nobody can say what is in it; send JSON, or name other `types`"
                     .into(),

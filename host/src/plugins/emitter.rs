@@ -9,6 +9,7 @@ use super::instance::State;
 use super::lent::Lent;
 use super::limits::{Exceeded, Limits};
 use crate::event::{self, DataKind, Event, Invalid};
+use crate::protocol::json::is_well_formed;
 
 /// The type behind `emitting.draft`; its handle counts the drafts and events of an instance, so that one of an
 /// earlier call is noticed.
@@ -136,8 +137,7 @@ fn speaks_json(content_type: Option<&str>, before: DataKind) -> bool {
 
 /// `Json` is a promise that the data is one JSON value, so it is looked at.
 fn kind_of(data: &[u8], json: bool, otherwise: DataKind) -> DataKind {
-    let well_formed = || serde_json::from_slice::<serde::de::IgnoredAny>(data).is_ok();
-    if json && well_formed() { DataKind::Json } else { otherwise }
+    if json && is_well_formed(data) { DataKind::Json } else { otherwise }
 }
 
 fn event_of(new: NewEvent) -> Result<Event, Invalid> {
@@ -239,5 +239,21 @@ impl HostDraft for State {
 
     fn drop(&mut self, _: Resource<Draft>) -> wasmtime::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_json_by_its_bytes_is_kept_as_json() {
+        let of = |data: &[u8]| kind_of(data, true, DataKind::Binary);
+        assert_eq!(of(br#"{"a":[1,"b"]}"#), DataKind::Json);
+        assert_eq!(of(b" [\n1 ]"), DataKind::Json);
+        assert_eq!(of(b"{"), DataKind::Binary);
+        // It would make every document that holds it one that is no text.
+        assert_eq!(of(b"{\"a\":\"\xff\"}"), DataKind::Binary);
+        assert_eq!(kind_of(b"1", false, DataKind::Text), DataKind::Text);
     }
 }

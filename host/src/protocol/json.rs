@@ -561,8 +561,11 @@ fn write_data(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
     }
 }
 
-fn is_well_formed(data: &[u8]) -> bool {
-    serde_json::from_slice::<de::IgnoredAny>(data).is_ok() && std::str::from_utf8(data).is_ok()
+/// Whether these bytes are one JSON value, in UTF-8 (RFC 8259, sections 2 and 8.1).
+pub(crate) fn is_well_formed(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let scanned = Scanner::new(text).is_some_and(|mut text| text.value().is_some() && text.is_at_end());
+    scanned || serde_json::from_str::<de::IgnoredAny>(text).is_ok()
 }
 
 fn member(name: &str, out: &mut Vec<u8>) {

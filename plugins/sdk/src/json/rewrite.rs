@@ -76,6 +76,13 @@ impl<'a, 'r, D: FnMut(&[Step<'_>]) -> Action<'r>> Scan<'a, D> {
     }
 
     fn space(&mut self) {
+        if self.peek().is_some_and(|byte| byte <= b' ') {
+            self.spaces();
+        }
+    }
+
+    #[cold]
+    fn spaces(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
             self.at += 1;
         }
