@@ -327,8 +327,9 @@ fn rules_may_stand_in_files_of_their_own() {
 }
 
 proptest! {
+    // What is learnt to be secret is hidden in what other tests of this process read: it must be nothing that they wait for.
     #[test]
-    fn no_text_makes_the_loader_panic(text in "[ -~\n]{0,80}|(include|routes|privacy|password|: |\\[|\\]|\\{|\\}|, |\n|- |s\\.yaml|b|\\*|\\.\\.|\\$\\{file:b\\}|ä){0,20}") {
+    fn no_text_makes_the_loader_panic(text in "[ -~\n]{0,80}|(include|routes|privacy|password: x|: |\\[|\\]|\\{|\\}|, |\n|- |s\\.yaml|b|\\*|\\.\\.|\\$\\{file:b\\}|ä){0,20}") {
         let _ = load_files(&[("s.yaml", &text), ("b", &text)], &[]).map(|_| ());
     }
 }

@@ -9,7 +9,7 @@ use super::instance::State;
 use super::lent::Lent;
 use super::limits::{Exceeded, Limits};
 use crate::event::{self, DataKind, Event, Invalid};
-use crate::protocol::json::is_well_formed;
+use crate::protocol::json::{is_json, is_well_formed};
 
 /// The type behind `emitting.draft`; its handle counts the drafts and events of an instance, so that one of an
 /// earlier call is noticed.
@@ -130,9 +130,7 @@ impl Edit {
 
 /// Whether data is to be read as JSON: its media type says so, or it was JSON and nothing says otherwise.
 fn speaks_json(content_type: Option<&str>, before: DataKind) -> bool {
-    let Some(content_type) = content_type else { return before == DataKind::Json };
-    let media = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media.ends_with("/json") || media.ends_with("+json")
+    if content_type.is_none() { before == DataKind::Json } else { is_json(content_type) }
 }
 
 /// `Json` is a promise that the data is one JSON value, so it is looked at.

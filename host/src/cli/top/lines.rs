@@ -55,11 +55,10 @@ pub(super) fn heading(text: &str) -> Line<'static> {
 
 /// A table whose columns are as wide as their contents; what is beyond `width` is cut in the last column.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<Cell>>, width: u16) -> Vec<Line<'static>> {
-    let size = |text: &str| Span::raw(text).width();
-    let mut widths: Vec<usize> = head.iter().map(|name| size(name)).collect();
+    let mut widths: Vec<usize> = head.iter().map(|name| columns(name)).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(size(&cell.text));
+            *width = (*width).max(columns(&cell.text));
         }
     }
     shrink(&mut widths, width.into());
@@ -76,7 +75,7 @@ fn one(row: Vec<Cell>, widths: &[usize]) -> Line<'static> {
     let last = row.len().saturating_sub(1);
     let spans = row.into_iter().zip(widths).enumerate().map(|(index, (cell, width))| {
         let text = cut(&cell.text, *width);
-        let pad = " ".repeat(width.saturating_sub(Span::raw(text.as_str()).width()));
+        let pad = " ".repeat(width.saturating_sub(columns(&text)));
         let gap = " ".repeat(if index == last { 0 } else { GAP });
         let text = match (cell.right, index == last) {
             (true, _) => format!("{pad}{text}{gap}"),
@@ -102,19 +101,23 @@ fn shrink(widths: &mut [usize], width: usize) {
 /// The text, or its beginning with a mark that there is more. A line of it.
 pub(super) fn cut(text: &str, width: usize) -> String {
     let text = one_line(text.lines().next().unwrap_or_default());
-    let text = text.as_str();
-    if Span::raw(text).width() <= width {
-        return text.to_owned();
+    if columns(&text) <= width {
+        return text;
     }
-    let mut short = String::new();
-    for character in text.chars() {
-        short.push(character);
-        if Span::raw(short.as_str()).width() + 1 > width {
-            short.pop();
+    let mut short = String::from("…");
+    for (at, character) in text.char_indices() {
+        let longer = format!("{}…", &text[..at + character.len_utf8()]);
+        if columns(&longer) > width {
             break;
         }
+        short = longer;
     }
-    short + "…"
+    short
+}
+
+/// How wide text is as a whole: characters beside each other may be wider or narrower than each by itself.
+fn columns(text: &str) -> usize {
+    Span::raw(text).width()
 }
 
 /// The text in lines of that width, those after the first with an indent; words longer than a line are cut.
@@ -123,14 +126,11 @@ pub(super) fn wrapped(text: &str, width: u16, indent: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let word = cut(word, room);
-        let line = lines.last().map_or(0, |line| Span::raw(line.as_str()).width());
-        if line > 0 && line + 1 + Span::raw(word.as_str()).width() > room {
-            lines.push(word);
-        } else if let Some(last) = lines.last_mut() {
-            if !last.is_empty() {
-                last.push(' ');
-            }
-            last.push_str(&word);
+        let longer =
+            lines.last().map(|line| if line.is_empty() { word.clone() } else { format!("{line} {word}") });
+        match (lines.last_mut(), longer) {
+            (Some(last), Some(longer)) if columns(&longer) <= room => *last = longer,
+            _ => lines.push(word),
         }
     }
     lines
@@ -180,6 +180,10 @@ mod tests {
     fn text_is_wrapped_at_words() {
         assert_eq!(wrapped("one two three four", 14, 2), ["one two", "three four"]);
         assert_eq!(bars([0.0, 5.0, 10.0].iter()), "▁▅█");
+        // Beside each other they are wider than one by one.
+        for line in wrapped("\u{a47} A᨞®!!🇦!צּa𖭣", 10, 0) {
+            assert!(columns(&line) <= 10, "{line:?}");
+        }
     }
 
     proptest! {
