@@ -123,16 +123,17 @@ fn columns(text: &str) -> usize {
 /// The text in lines of that width, those after the first with an indent; words longer than a line are cut.
 pub(super) fn wrapped(text: &str, width: u16, indent: usize) -> Vec<String> {
     let room = usize::from(width).saturating_sub(indent).max(10);
-    let mut lines = vec![String::new()];
+    let (mut lines, mut line) = (Vec::new(), String::new());
     for word in text.split_whitespace() {
         let word = cut(word, room);
-        let longer =
-            lines.last().map(|line| if line.is_empty() { word.clone() } else { format!("{line} {word}") });
-        match (lines.last_mut(), longer) {
-            (Some(last), Some(longer)) if columns(&longer) <= room => *last = longer,
-            _ => lines.push(word),
+        let longer = if line.is_empty() { word.clone() } else { format!("{line} {word}") };
+        if columns(&longer) <= room {
+            line = longer;
+        } else {
+            lines.push(std::mem::replace(&mut line, word));
         }
     }
+    lines.push(line);
     lines
 }
 
