@@ -1,6 +1,8 @@
 //! The JSON event format (CloudEvents 1.0.2, "JSON Event Format") without a tree: attributes are read in one pass and
 //! `data` stays the exact bytes that it came as.
 
+mod write;
+
 use std::borrow::Cow;
 use std::fmt;
 
@@ -11,9 +13,10 @@ use serde::de::{self, DeserializeSeed, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub use self::write::{encode, encode_batch, encode_compact};
 use super::scan::Scanner;
 use crate::Event;
-use crate::event::{DataKind, Draft, OwnedValue, Value};
+use crate::event::{DataKind, Draft, OwnedValue};
 
 /// What is wrong with a document, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -478,137 +481,11 @@ impl Visitor<'_> for Extension<'_> {
     }
 }
 
-/// How the member of each core attribute begins, in the order of [`Event::core_texts`].
-const CORE: [&[u8]; 7] = [
-    br#","id":"#,
-    br#","source":"#,
-    br#","type":"#,
-    br#","subject":"#,
-    br#","time":"#,
-    br#","datacontenttype":"#,
-    br#","dataschema":"#,
-];
-
-/// Writes one event as a structured document; JSON data goes in verbatim.
-pub fn encode(event: &Event, out: &mut Vec<u8>) {
-    write(event, out, |data, out| out.extend_from_slice(data));
-}
-
-/// Writes one event without a line break in it, for JSON lines.
-pub fn encode_compact(event: &Event, out: &mut Vec<u8>) {
-    write(event, out, compact);
-}
-
-/// Writes a batch: a JSON array.
-pub fn encode_batch<'a>(events: impl IntoIterator<Item = &'a Event>, out: &mut Vec<u8>) {
-    out.push(b'[');
-    for (index, event) in events.into_iter().enumerate() {
-        if index > 0 {
-            out.push(b',');
-        }
-        encode(event, out);
-    }
-    out.push(b']');
-}
-
-fn write(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
-    out.reserve(event.record().len() + 256);
-    out.extend_from_slice(br#"{"specversion":"1.0""#);
-    // They lie one behind the other: looked at once for all.
-    let quoted = if is_plain(event.core_bytes()) { plain } else { string };
-    for (begin, text) in CORE.into_iter().zip(event.core_texts()).filter(|(_, text)| !text.is_empty()) {
-        out.extend_from_slice(begin);
-        quoted(text, out);
-    }
-    for (name, value) in event.extensions() {
-        member(name, out);
-        match value {
-            Value::String(text) => string(text, out),
-            Value::Integer(number) => out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes()),
-            Value::Boolean(flag) => out.extend_from_slice(if flag { b"true" } else { b"false" }),
-        }
-    }
-    write_data(event, out, json);
-    out.push(b'}');
-}
-
-fn write_data(event: &Event, out: &mut Vec<u8>, json: fn(&[u8], &mut Vec<u8>)) {
-    let data = event.data();
-    match event.data_kind() {
-        DataKind::None => {}
-        DataKind::Json => {
-            member("data", out);
-            json(data, out);
-        }
-        DataKind::Text => {
-            member("data", out);
-            string(std::str::from_utf8(data).unwrap_or_default(), out);
-        }
-        // From a binary binding: JSON by its media type, but nobody has looked yet.
-        DataKind::Binary if is_json(event.data_content_type()) && is_well_formed(data) => {
-            member("data", out);
-            json(data, out);
-        }
-        DataKind::Binary => {
-            member("data_base64", out);
-            out.push(b'"');
-            let start = out.len();
-            out.resize(start + base64::encoded_len(data.len(), true).unwrap_or_default(), 0);
-            // The room was made to measure.
-            let _ = BASE64.encode_slice(data, &mut out[start..]);
-            out.push(b'"');
-        }
-    }
-}
-
 /// Whether these bytes are one JSON value, in UTF-8 (RFC 8259, sections 2 and 8.1).
 pub(crate) fn is_well_formed(data: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(data) else { return false };
     let scanned = Scanner::new(text).is_some_and(|mut text| text.value().is_some() && text.is_at_end());
     scanned || serde_json::from_str::<de::IgnoredAny>(text).is_ok()
-}
-
-fn member(name: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
-}
-
-fn string(text: &str, out: &mut Vec<u8>) {
-    if is_plain(text.as_bytes()) {
-        plain(text, out);
-    } else {
-        // A vector takes all that is written.
-        let _ = serde_json::to_writer(out, text);
-    }
-}
-
-fn plain(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    out.extend_from_slice(text.as_bytes());
-    out.push(b'"');
-}
-
-/// Whether text needs no escape, as nearly all does: many bytes at a time show it.
-fn is_plain(text: &[u8]) -> bool {
-    let plain = |byte: &u8| *byte >= b' ' && *byte != b'"' && *byte != b'\\';
-    text.iter().fold(true, |all, byte| all & plain(byte))
-}
-
-/// Leaves white space between tokens out; number text and order stay as they are.
-fn compact(data: &[u8], out: &mut Vec<u8>) {
-    let (mut quoted, mut escaped) = (false, false);
-    for byte in data {
-        let blank = !quoted && matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        if !blank {
-            out.push(*byte);
-        }
-        match byte {
-            b'"' if !escaped => quoted = !quoted,
-            _ => {}
-        }
-        escaped = quoted && *byte == b'\\' && !escaped;
-    }
 }
 
 #[cfg(test)]
